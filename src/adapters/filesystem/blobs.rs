@@ -1,0 +1,174 @@
+//! Stored content: one file each, found by its digest.
+
+use std::fs::{self, File, FileTimes, Metadata};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::durability::{StagedFile, failed, if_found};
+use super::{FilesystemStore, Shared, blocking};
+use crate::domain::digest::Digest;
+use crate::domain::range::ByteRange;
+use crate::domain::upload::{UploadId, UploadSession};
+use crate::ports::blob_store::{
+    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, UploadStatus,
+};
+use crate::ports::body::Body;
+use crate::ports::{BlobStore, StoreError};
+
+#[async_trait]
+impl BlobStore for FilesystemStore {
+    async fn stat(&self, digest: &Digest) -> Result<Option<BlobStat>, StoreError> {
+        let path = self.0.layout.blob(digest);
+        let metadata = if_found(fs::metadata(&path)).map_err(failed("stat", &path))?;
+        metadata
+            .map(|metadata| blob_stat(&metadata, &path))
+            .transpose()
+    }
+
+    async fn open(
+        &self,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<Option<BlobContent>, StoreError> {
+        let path = self.0.layout.blob(digest);
+        let Some((file, size)) = open_sized(&path)? else {
+            return Ok(None);
+        };
+        let range = range.unwrap_or(ByteRange {
+            start: 0,
+            end: size,
+        });
+        let end = range.end.min(size);
+        let range = ByteRange {
+            start: range.start.min(end),
+            end,
+        };
+        Ok(Some(BlobContent {
+            size,
+            source: BlobSource::File(file, range),
+        }))
+    }
+
+    async fn read(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, StoreError> {
+        let path = self.0.layout.blob(digest);
+        let Some((file, size)) = open_sized(&path)? else {
+            return Ok(None);
+        };
+        if size > limit {
+            return Ok(None);
+        }
+        let mut content = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        file.take(size)
+            .read_to_end(&mut content)
+            .map_err(failed("read", &path))?;
+        Ok(Some(content.into()))
+    }
+
+    async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let digest = *digest;
+        blocking(move || shared.put_blob(&digest, &content)).await
+    }
+
+    async fn touch(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let path = shared.layout.blob(digest);
+        blocking(move || {
+            // Under the lock, so that whoever compares a lease and acts on it
+            // does both before or both after.
+            let _lock = shared.locks.lock(&shared.layout, &path)?;
+            let file = if_found(File::options().write(true).open(&path));
+            match file.map_err(failed("open", &path))? {
+                Some(file) => renew(&file, &path).map(|()| true),
+                None => Ok(false),
+            }
+        })
+        .await
+    }
+
+    async fn begin(&self, session: &UploadSession) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.0);
+        let session = session.clone();
+        blocking(move || shared.begin_upload(&session)).await
+    }
+
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadStatus>, StoreError> {
+        self.0.upload_status(id)
+    }
+
+    async fn append(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        body: Body,
+    ) -> Result<AppendOutcome, StoreError> {
+        Shared::append_upload(&self.0, id, offset, body).await
+    }
+
+    async fn finish(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        body: Body,
+        digest: &Digest,
+    ) -> Result<FinishOutcome, StoreError> {
+        Shared::finish_upload(&self.0, id, offset, body, *digest).await
+    }
+
+    async fn abandon(&self, id: UploadId) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || shared.abandon_upload(id)).await
+    }
+
+    async fn stale_uploads(
+        &self,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || shared.stale_uploads(before, limit)).await
+    }
+}
+
+impl Shared {
+    fn put_blob(&self, digest: &Digest, content: &[u8]) -> Result<BlobStat, StoreError> {
+        let mut staged = StagedFile::write(self.layout.staging(), content)?;
+        self.durability.sync_file(&staged.file, &staged.path)?;
+        let target = self.layout.blob(digest);
+        let mut changed = Vec::new();
+        {
+            let _lock = self.locks.lock(&self.layout, &target)?;
+            staged.place(&target, &self.durability, &mut changed)?;
+        }
+        self.durability.sync(changed)?;
+        let metadata = staged.file.metadata().map_err(failed("stat", &target))?;
+        blob_stat(&metadata, &target)
+    }
+}
+
+/// Opens a file for reading; `None` if there is none.
+fn open_sized(path: &Path) -> Result<Option<(File, u64)>, StoreError> {
+    let Some(file) = if_found(File::open(path)).map_err(failed("open", path))? else {
+        return Ok(None);
+    };
+    let size = file.metadata().map_err(failed("stat", path))?.len();
+    Ok(Some((file, size)))
+}
+
+/// Sets a file's modification time, which is the lease of a blob, to now.
+pub(super) fn renew(file: &File, path: &Path) -> Result<(), StoreError> {
+    let now = FileTimes::new().set_modified(SystemTime::now());
+    file.set_times(now).map_err(failed("touch", path))
+}
+
+pub(super) fn blob_stat(metadata: &Metadata, path: &Path) -> Result<BlobStat, StoreError> {
+    Ok(BlobStat {
+        size: metadata.len(),
+        leased: metadata.modified().map_err(failed("stat", path))?,
+    })
+}

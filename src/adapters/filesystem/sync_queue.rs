@@ -1,0 +1,139 @@
+//! Syncing for many at once.
+//!
+//! What a sync costs is mostly the disk's own flush, and the journal's commit
+//! before it; both cover whatever was written before. So while one sync runs,
+//! those who come wait, and the next one is for all of them. A batch of several
+//! is one `syncfs`. That also writes what others have left unwritten on the
+//! file system; if that was much, as its duration tells, the next batches are
+//! synced file by file for a while.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::durability::failed;
+use crate::ports::StoreError;
+
+/// Something to put on the disk.
+#[derive(Clone)]
+pub(super) enum Unsynced {
+    /// A file's bytes and its length. The path is for errors.
+    File(Arc<File>, PathBuf),
+    /// The names in a directory.
+    Directory(PathBuf),
+}
+
+/// A batch of fewer is synced one by one.
+const WORTH_SYNCFS: usize = 3;
+
+/// A `syncfs` that took longer had more to write than what we wait for.
+const SLOW: Duration = Duration::from_millis(250);
+
+/// How long it is not used then.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Gathers what is to be synced into batches.
+pub(super) struct SyncQueue {
+    root: File,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    gathering: Arc<Batch>,
+    waiting: Vec<Unsynced>,
+    syncing: bool,
+    paused_until: Option<Instant>,
+}
+
+/// Those who wait for the same sync.
+#[derive(Default)]
+struct Batch {
+    outcome: OnceLock<Result<(), StoreError>>,
+    changed: Condvar,
+}
+
+impl SyncQueue {
+    /// A queue for the file system that `root`, an open directory, lies on.
+    pub(super) fn new(root: File) -> Self {
+        Self {
+            root,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Returns when all of `items` are on the disk.
+    pub(super) fn sync(&self, items: Vec<Unsynced>) -> Result<(), StoreError> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state();
+        state.waiting.extend(items);
+        let batch = Arc::clone(&state.gathering);
+        loop {
+            if let Some(outcome) = batch.outcome.get() {
+                return outcome.clone();
+            }
+            state = match state.syncing {
+                false => self.sync_gathered(state),
+                true => batch
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// Syncs the batch that has gathered, and wakes those who wait for it and
+    /// one of those who have come since, to sync the next one.
+    fn sync_gathered<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let batch = std::mem::take(&mut state.gathering);
+        let items = std::mem::take(&mut state.waiting);
+        state.syncing = true;
+        let started = Instant::now();
+        let paused = state.paused_until.is_some_and(|until| started < until);
+        drop(state);
+        let together = items.len() >= WORTH_SYNCFS && !paused;
+        let outcome = match together {
+            true => self.sync_together(),
+            false => sync_one_by_one(&items),
+        };
+        let mut state = self.state();
+        if together && started.elapsed() > SLOW {
+            state.paused_until = Some(Instant::now() + PAUSE);
+        }
+        state.syncing = false;
+        // Nobody else has this batch's outcome to tell.
+        let _ = batch.outcome.set(outcome);
+        batch.changed.notify_all();
+        state.gathering.changed.notify_one();
+        state
+    }
+
+    fn sync_together(&self) -> Result<(), StoreError> {
+        rustix::fs::syncfs(&self.root).map_err(|error| failed("sync", ".".as_ref())(error.into()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The state is whole between any two statements that change it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Syncs in the given order, each directory once.
+fn sync_one_by_one(items: &[Unsynced]) -> Result<(), StoreError> {
+    let mut synced: Vec<&PathBuf> = Vec::new();
+    for item in items {
+        match item {
+            Unsynced::File(file, path) => file.sync_data().map_err(failed("sync", path))?,
+            Unsynced::Directory(path) if synced.contains(&path) => {}
+            Unsynced::Directory(path) => {
+                let directory = File::open(path).map_err(failed("open", path))?;
+                directory.sync_all().map_err(failed("sync", path))?;
+                synced.push(path);
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Whether the process lives, and whether it is to be sent requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::extract::{Request, State};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode};
+
+use super::Api;
+use super::refusal::Refusal;
+use super::response::{Response, content_response};
+use super::route::RouteError;
+
+/// Whether the server is ready; clones tell the same.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    draining: Arc<AtomicBool>,
+}
+
+impl Health {
+    /// From now on the server is not ready any more: it is about to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+/// `/livez`: the process answers.
+pub(super) async fn live(State(api): State<Arc<Api>>, request: Request) -> Response {
+    answer(&api, &request, StatusCode::OK, "ok\n")
+}
+
+/// `/readyz`: the process takes requests.
+pub(super) async fn ready(State(api): State<Arc<Api>>, request: Request) -> Response {
+    match api.health.draining.load(Ordering::Relaxed) {
+        false => answer(&api, &request, StatusCode::OK, "ok\n"),
+        true => answer(
+            &api,
+            &request,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining\n",
+        ),
+    }
+}
+
+/// A probe wants a status and perhaps a word, and comes every few seconds: it is
+/// not logged.
+fn answer(api: &Api, request: &Request, status: StatusCode, word: &'static str) -> Response {
+    let mut response = match *request.method() {
+        Method::GET | Method::HEAD => {
+            let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+            content_response(status, content_type, Bytes::from_static(word.as_bytes()))
+        }
+        _ => Refusal::from(RouteError::MethodNotAllowed { allow: "GET, HEAD" }).into_response(),
+    };
+    let request_id = api.request_ids.identify(request.headers());
+    request_id.set(response.headers_mut());
+    response
+}

@@ -1,0 +1,177 @@
+//! A configuration as it is written: every key with its value and its default.
+//!
+//! The defaults' own structure is the list of keys: the names of environment
+//! variables, the check for unknown keys and the suggestions are derived from
+//! it, so a key that is added here is known everywhere.
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{
+    AllowMissing, Bytes, Flag, HeadSize, Host, LogFormat, LogLevel, MaxConnections, Path, Period,
+    Port, StorageType, Timeout, Workers,
+};
+
+/// The whole of `config.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Document {
+    pub(super) server: Server,
+    pub(super) storage: Storage,
+    pub(super) manifests: Manifests,
+    pub(super) blobs: Blobs,
+    pub(super) uploads: Uploads,
+    pub(super) collect: Collect,
+    pub(super) logging: Logging,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) address: Host,
+    pub(super) port: Port,
+    pub(super) read_timeout: Timeout,
+    pub(super) write_timeout: Timeout,
+    pub(super) idle_timeout: Timeout,
+    pub(super) header_timeout: Timeout,
+    pub(super) drain_timeout: Period,
+    pub(super) workers: Workers,
+    pub(super) max_header_size: HeadSize,
+    pub(super) max_connections: MaxConnections,
+    pub(super) tls: Tls,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            address: Host("localhost".to_owned()),
+            port: Port(5000),
+            read_timeout: Timeout::seconds(30),
+            write_timeout: Timeout::seconds(30),
+            idle_timeout: Timeout::seconds(120),
+            header_timeout: Timeout::seconds(10),
+            drain_timeout: Period::seconds(30),
+            workers: Workers(0),
+            max_header_size: HeadSize(Bytes(64 << 10)),
+            max_connections: MaxConnections(0),
+            tls: Tls::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<Path>,
+    pub(super) key: Option<Path>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Storage {
+    #[serde(rename = "type")]
+    pub(super) storage_type: StorageType,
+    pub(super) path: Path,
+    pub(super) fsync: Flag,
+    pub(super) cache: Cache,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            storage_type: StorageType::Filesystem,
+            path: Path("./data".into()),
+            fsync: Flag(true),
+            cache: Cache::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Cache {
+    pub(super) size: Bytes,
+    pub(super) max_age: Period,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            size: Bytes(32 << 20),
+            max_age: Period::seconds(1),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Manifests {
+    pub(super) allow_missing: AllowMissing,
+    pub(super) max_size: Bytes,
+}
+
+impl Default for Manifests {
+    fn default() -> Self {
+        Self {
+            allow_missing: AllowMissing::None,
+            max_size: Bytes(4 << 20),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Blobs {
+    pub(super) max_size: Bytes,
+}
+
+impl Default for Blobs {
+    fn default() -> Self {
+        Self { max_size: Bytes(0) }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Uploads {
+    pub(super) expire_after: Timeout,
+    pub(super) sweep_interval: Timeout,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self {
+            expire_after: Timeout::seconds(24 * 60 * 60),
+            sweep_interval: Timeout::seconds(10 * 60),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Collect {
+    pub(super) grace: Period,
+}
+
+impl Default for Collect {
+    fn default() -> Self {
+        Self {
+            grace: Period::seconds(24 * 60 * 60),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Logging {
+    pub(super) level: LogLevel,
+    pub(super) format: LogFormat,
+}
+
+impl Default for Logging {
+    fn default() -> Self {
+        Self {
+            level: LogLevel("info".to_owned()),
+            format: LogFormat::Json,
+        }
+    }
+}

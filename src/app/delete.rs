@@ -1,0 +1,167 @@
+//! Deleting tags, manifests and blobs. The bytes stay until they are collected.
+
+use super::error::RegistryError;
+use super::registry::Registry;
+use crate::domain::digest::Digest;
+use crate::domain::name::{Reference, RepositoryName, Tag};
+use crate::domain::record::{RepositoryRecord, Revision, TagRecord, decode, encode};
+use crate::domain::record_key::{RecordKey, RecordSet};
+use crate::ports::record_store::{Expected, RecordWrite, RemoveOutcome};
+
+impl Registry {
+    /// Deletes a tag; the manifest it points to stays.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`] if there is no such tag.
+    pub async fn delete_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<(), RegistryError> {
+        let unknown = || RegistryError::ManifestUnknown(Reference::Tag(tag.clone()));
+        let key = RecordKey::Tag(repository.clone(), tag.clone());
+        let record: TagRecord = self.record(&key).await?.ok_or_else(unknown)?;
+        // The hint's version is taken before the tag goes: a push that brings
+        // the tag back writes its hint anew, and that one is not removed.
+        let hint = RecordKey::Tagged(repository.clone(), record.digest, tag.clone());
+        let hint_version = self.records.get(&hint).await?.map(|stored| stored.version);
+        match self.records.remove(&key, &Expected::Any).await? {
+            RemoveOutcome::Removed => {}
+            RemoveOutcome::Absent | RemoveOutcome::Conflict => return Err(unknown()),
+        }
+        if let Some(version) = hint_version {
+            self.records
+                .remove(&hint, &Expected::Matches(version))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a manifest, and with it every tag that points to it.
+    ///
+    /// The revision goes first: from then on the manifest is unknown, by its
+    /// digest and by its tags. A push of the same manifest may run meanwhile.
+    /// It writes revision, hint, tag, and then looks whether the revision still
+    /// stands. So if a tag is read here that the push has written, the revision
+    /// that it wrote before is seen too, and the tag is left alone; and if the
+    /// tag was read before the push wrote it, removing what was read fails.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`] if there is no such manifest.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let key = RecordKey::Revision(repository.clone(), *digest);
+        let revision: Option<Revision> = self.record(&key).await?;
+        let removed = self.records.remove(&key, &Expected::Any).await?;
+        self.facts.forget_revision(repository, digest);
+        if let Some(subject) = revision.and_then(|revision| revision.subject) {
+            let referrer = RecordKey::Referrer(repository.clone(), subject, *digest);
+            // A push that brought the manifest back has written this anew.
+            if self.records.get(&key).await?.is_none() {
+                self.records.remove(&referrer, &Expected::Any).await?;
+            }
+        }
+        self.delete_tags_of(repository, digest).await?;
+        self.forget_empty_repository(repository).await?;
+        match removed {
+            RemoveOutcome::Removed => Ok(()),
+            RemoveOutcome::Absent | RemoveOutcome::Conflict => {
+                Err(RegistryError::ManifestUnknown(Reference::Digest(*digest)))
+            }
+        }
+    }
+
+    /// Takes a blob from a repository. Other repositories keep it.
+    ///
+    /// # Errors
+    /// [`RegistryError::BlobUnknown`] if the repository has no such blob.
+    pub async fn delete_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let key = RecordKey::Claim(repository.clone(), *digest);
+        let removed = self.records.remove(&key, &Expected::Any).await?;
+        self.facts.forget_claim(repository, digest);
+        match removed {
+            RemoveOutcome::Removed => Ok(()),
+            RemoveOutcome::Absent | RemoveOutcome::Conflict => {
+                Err(RegistryError::BlobUnknown(*digest))
+            }
+        }
+    }
+
+    /// Removes the tags that point to a deleted manifest, and the hints that
+    /// they did.
+    async fn delete_tags_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        const BATCH: usize = 1000;
+        let revision = RecordKey::Revision(repository.clone(), *digest);
+        let set = RecordSet::Tagged(repository.clone(), *digest);
+        let mut after: Option<String> = None;
+        loop {
+            let hints = self.records.list(&set, after.as_deref(), BATCH).await?;
+            for hint in &hints {
+                let RecordKey::Tagged(_, _, tag) = hint else {
+                    continue;
+                };
+                let hint_version = self.records.get(hint).await?.map(|stored| stored.version);
+                let key = RecordKey::Tag(repository.clone(), tag.clone());
+                let stored = self.records.get(&key).await?;
+                if self.records.get(&revision).await?.is_some() {
+                    // It was pushed again; it and its tags are alive.
+                    return Ok(());
+                }
+                if let Some(stored) = stored {
+                    let record: TagRecord = decode(&stored.value)
+                        .map_err(|error| RegistryError::damaged_record(&key, error))?;
+                    if record.digest == *digest {
+                        let expected = Expected::Matches(stored.version);
+                        self.records.remove(&key, &expected).await?;
+                    }
+                }
+                if let Some(version) = hint_version {
+                    self.records
+                        .remove(hint, &Expected::Matches(version))
+                        .await?;
+                }
+            }
+            match hints.last() {
+                Some(last) if hints.len() == BATCH => after = Some(last.leaf()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Takes a repository without manifests off the catalog.
+    ///
+    /// A push writes its revision before it looks whether the repository's
+    /// record stands. So either the push sees that the record is gone, or the
+    /// revision is seen here after the removal, and the record put back.
+    async fn forget_empty_repository(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<(), RegistryError> {
+        let revisions = RecordSet::Revisions(repository.clone());
+        if !self.records.list(&revisions, None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let key = RecordKey::Repository(repository.clone());
+        self.records.remove(&key, &Expected::Any).await?;
+        if !self.records.list(&revisions, None, 1).await?.is_empty() {
+            let write = RecordWrite {
+                key,
+                value: encode(&RepositoryRecord::new())?,
+                expected: Expected::Any,
+            };
+            self.records.write(&[write]).await?;
+        }
+        Ok(())
+    }
+}

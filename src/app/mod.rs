@@ -1,0 +1,23 @@
+//! The use cases: what a registry does, over the ports.
+//!
+//! [`Registry`] is the whole of it. Its methods take parsed values and return
+//! values of the domain; they know nothing of HTTP or of any store. The order
+//! in which they write is what keeps the store valid whenever they stop:
+//! bytes, then claim, then revision, then referrer, then tag.
+
+mod blobs;
+mod body_check;
+mod delete;
+mod error;
+mod facts;
+mod listing;
+mod manifests;
+mod registry;
+mod uploads;
+
+pub use blobs::ClaimedBlob;
+pub use error::RegistryError;
+pub use listing::Referrers;
+pub use manifests::{AcceptedManifest, FoundManifest, ManifestPush, PushedTo};
+pub use registry::{AllowMissing, Registry, RegistryRules};
+pub use uploads::Chunk;

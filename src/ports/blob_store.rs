@@ -1,0 +1,196 @@
+//! Content by its digest, and the upload sessions that bring it in.
+
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::body::{Body, BodyError};
+use super::store_error::StoreError;
+use crate::domain::digest::Digest;
+use crate::domain::range::ByteRange;
+use crate::domain::upload::{UploadId, UploadSession};
+
+/// What a store knows of a blob without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlobStat {
+    /// The content's length in bytes.
+    pub size: u64,
+    /// When the blob's lease was last renewed, by the store's own clock.
+    pub leased: SystemTime,
+}
+
+/// A blob that has been opened.
+#[derive(Debug)]
+pub struct BlobContent {
+    /// The length of the whole content in bytes, whatever part was asked for.
+    pub size: u64,
+    /// The part that was asked for.
+    pub source: BlobSource,
+}
+
+/// Where the bytes of an opened blob come from.
+#[derive(Debug)]
+pub enum BlobSource {
+    /// They are here.
+    Memory(Bytes),
+    /// They are this part of a file, which is the reader's to send as cheaply
+    /// as it can. The file never changes; it can only be damaged from outside,
+    /// and then reading it fails or ends early.
+    File(std::fs::File, ByteRange),
+}
+
+/// An upload session as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// What was said when it began.
+    pub session: UploadSession,
+    /// How many bytes have been received.
+    pub received: u64,
+}
+
+/// How an append ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendOutcome {
+    /// The whole body is part of the upload, which has so many bytes now.
+    Appended {
+        /// Bytes received so far.
+        received: u64,
+    },
+    /// There is no such session.
+    Unknown,
+    /// The upload does not have as many bytes as the caller thought, or
+    /// another request is appending to it. Nothing has changed.
+    OutOfOrder {
+        /// Bytes received so far.
+        received: u64,
+    },
+    /// The body failed; the bytes before are kept if the error says so.
+    BodyFailed(BodyError),
+}
+
+/// How finishing an upload ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishOutcome {
+    /// The blob is stored, and the session is gone.
+    Finished(BlobStat),
+    /// There is no such session.
+    Unknown,
+    /// As for [`AppendOutcome::OutOfOrder`].
+    OutOfOrder {
+        /// Bytes received so far.
+        received: u64,
+    },
+    /// As for [`AppendOutcome::BodyFailed`].
+    BodyFailed(BodyError),
+    /// The bytes are not those of the digest; the session is as it was before
+    /// the call.
+    DigestDiffers {
+        /// What the bytes hash to.
+        actual: Digest,
+    },
+}
+
+/// Content by its digest, one copy of each, and upload sessions.
+///
+/// Stored content never changes. Where a blob is listed as stored, its bytes
+/// were hashed on their way in.
+#[async_trait]
+pub trait BlobStore: Send + Sync {
+    /// What is known of a blob.
+    ///
+    /// - A blob that is not stored is `None`.
+    /// - The size is that of the bytes as they are stored now.
+    async fn stat(&self, digest: &Digest) -> Result<Option<BlobStat>, StoreError>;
+
+    /// Opens a blob, or `range` of it.
+    ///
+    /// - A blob that is not stored is `None`.
+    /// - A range is cut at the content's end; one wholly behind it is empty.
+    /// - What was opened stays readable even if the blob is removed.
+    async fn open(
+        &self,
+        digest: &Digest,
+        range: Option<ByteRange>,
+    ) -> Result<Option<BlobContent>, StoreError>;
+
+    /// Reads a blob whole, for content that is small: a manifest, a config.
+    ///
+    /// - A blob that is not stored, or has more than `limit` bytes, is `None`.
+    async fn read(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, StoreError>;
+
+    /// Stores small content whole. The caller has computed `digest` from it.
+    ///
+    /// - Storing what is stored already keeps one copy, makes it good should it
+    ///   have been damaged, and renews its lease.
+    /// - Readers see the whole content or none.
+    /// - It is durable when a claim on it, or a revision of it, has been written.
+    async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError>;
+
+    /// Renews a blob's lease to now.
+    ///
+    /// - `false` if the blob is not stored.
+    async fn touch(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Begins an upload session.
+    ///
+    /// - Another process on the same store sees it on return.
+    /// - It survives a crash of the process, but perhaps not of the machine.
+    async fn begin(&self, session: &UploadSession) -> Result<(), StoreError>;
+
+    /// An upload session as it stands.
+    ///
+    /// - A session that was never begun, or is finished or abandoned, is `None`.
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadStatus>, StoreError>;
+
+    /// Appends a body to an upload.
+    ///
+    /// - With an `offset`, the upload must have received exactly so many bytes.
+    /// - Only one request at a time appends to a session, in whichever process;
+    ///   another one is out of order.
+    /// - A body that fails leaves what came before it, or nothing, as
+    ///   [`BodyError::keeps_received`] says.
+    /// - What is appended survives a crash of the process.
+    ///
+    /// # Cancel safety
+    /// Dropping the future is as if the body had been interrupted: a prefix of
+    /// it may have been appended.
+    async fn append(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        body: Body,
+    ) -> Result<AppendOutcome, StoreError>;
+
+    /// Appends a last body, and makes the whole a blob called `digest`.
+    ///
+    /// - Offset, concurrency and failing bodies are as for `append`.
+    /// - If the bytes do not hash to `digest`, the upload is as it was before.
+    /// - Finishing as what is stored already keeps one copy, makes it good
+    ///   should it have been damaged, and renews its lease.
+    /// - Readers see the whole blob or none.
+    /// - The blob is durable when a claim on it has been written.
+    /// - The session is gone.
+    ///
+    /// # Cancel safety
+    /// As for `append`; or the blob may be stored and the session gone.
+    async fn finish(
+        &self,
+        id: UploadId,
+        offset: Option<u64>,
+        body: Body,
+        digest: &Digest,
+    ) -> Result<FinishOutcome, StoreError>;
+
+    /// Abandons an upload with all that it has received.
+    ///
+    /// - `false` if there is no such session.
+    async fn abandon(&self, id: UploadId) -> Result<bool, StoreError>;
+
+    /// Up to `limit` sessions to which nothing has happened since `before`.
+    async fn stale_uploads(
+        &self,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, StoreError>;
+}

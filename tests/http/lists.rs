@@ -1,0 +1,5 @@
+//! Lists: tags, repositories, referrers.
+
+mod catalog;
+mod referrers;
+mod tags;

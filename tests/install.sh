@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond Rust and Go, as far as it is missing.
+#
+#   bash tests/install.sh            packages, then tools
+#   bash tests/install.sh packages   Debian packages; needs root
+#   bash tests/install.sh tools      Go programs, built into the cache
+#   bash tests/install.sh path       prints the directories of those programs, as for PATH
+#
+# The cache is $OCTOSERVE_TEST_CACHE, or octoserve-tests below $XDG_CACHE_HOME or ~/.cache.
+# Every program lies in a directory named for its version, so a new pin is a new build.
+set -euo pipefail
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${OCTOSERVE_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/octoserve-tests}
+
+packages=(
+    # clients
+    docker.io podman buildah skopeo umoci containerd
+    # what podman, buildah and docker want but only recommend
+    crun uidmap fuse-overlayfs iptables
+    # peers of the benchmark
+    nginx docker-registry
+    # what the scripts call
+    ca-certificates curl jq openssl shellcheck
+)
+
+# Name, package and version. The conformance suite serves the specification's versions
+# 1.1 and dev; it has no tags of its own, so this is the main branch at a commit.
+tools=(
+    "oras oras.land/oras/cmd/oras v1.3.6"
+    "crane github.com/google/go-containerregistry/cmd/crane v0.22.1"
+    "regctl github.com/regclient/regclient/cmd/regctl v0.11.7"
+    "helm helm.sh/helm/v3/cmd/helm v3.22.0"
+    "conformance github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111"
+)
+
+# The suite's former shape, a test of Go's: tests/conformance/go.mod pins it.
+legacy=$repository/tests/conformance
+
+legacy_version() {
+    awk '$1 == "github.com/opencontainers/distribution-spec/conformance" { print $2 }' "$legacy/go.mod"
+}
+
+tool_directory() {
+    printf '%s/%s-%s\n' "$cache" "$1" "$2"
+}
+
+install_packages() {
+    local missing=() package policy=/usr/sbin/policy-rc.d made=""
+    for package in "${packages[@]}"; do
+        if [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) != installed ]]; then
+            missing+=("$package")
+        fi
+    done
+    if ((${#missing[@]} == 0)); then
+        return
+    fi
+    echo "installing ${missing[*]}"
+    if [[ $(id -u) != 0 ]]; then
+        echo "installing packages needs root: run as root, or install these yourself" >&2
+        return 1
+    fi
+    # Some of these start a daemon once installed, on ports 80 and 5000 even. Not here.
+    if [[ ! -e $policy ]]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+        made=$policy
+    fi
+    local status=0
+    apt_get update || echo "apt-get update failed; trying with the lists at hand" >&2
+    apt_get install --yes --no-install-recommends "${missing[@]}" || status=$?
+    if [[ -n $made ]]; then
+        rm "$made"
+    fi
+    return "$status"
+}
+
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 \
+        -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# Tries three times: a fresh machine fetches some hundred modules.
+with_retries() {
+    local attempt
+    for attempt in 1 2 3; do
+        if "$@"; then
+            return
+        fi
+        echo "attempt $attempt of $1 $2 failed" >&2
+        sleep "$((attempt * 5))"
+    done
+    return 1
+}
+
+install_tools() {
+    local tool name package version directory
+    command -v go >/dev/null || {
+        echo "go is missing: install Go 1.25 or newer (https://go.dev/dl)" >&2
+        return 1
+    }
+    mkdir -p "$cache"
+    for tool in "${tools[@]}"; do
+        read -r name package version <<<"$tool"
+        directory=$(tool_directory "$name" "$version")
+        if [[ -x $directory/$name ]]; then
+            continue
+        fi
+        echo "building $name $version"
+        # Built beside and renamed, so that a broken build leaves nothing that looks whole.
+        rm -rf "$directory.new"
+        mkdir "$directory.new"
+        GOBIN=$directory.new with_retries go install -trimpath "$package@$version"
+        rm -rf "$directory"
+        mv "$directory.new" "$directory"
+    done
+    version=$(legacy_version)
+    directory=$(tool_directory conformance-legacy "$version")
+    if [[ ! -x $directory/conformance-legacy ]]; then
+        echo "building conformance-legacy $version"
+        rm -rf "$directory.new"
+        mkdir "$directory.new"
+        (
+            cd "$legacy"
+            with_retries go test -c -o "$directory.new/conformance-legacy" \
+                github.com/opencontainers/distribution-spec/conformance
+        )
+        rm -rf "$directory"
+        mv "$directory.new" "$directory"
+    fi
+}
+
+print_path() {
+    local tool name package version path
+    path=$(tool_directory conformance-legacy "$(legacy_version)")
+    for tool in "${tools[@]}"; do
+        read -r name package version <<<"$tool"
+        path+=:$(tool_directory "$name" "$version")
+    done
+    printf '%s\n' "$path"
+}
+
+case ${1:-all} in
+all)
+    install_packages
+    install_tools
+    ;;
+packages) install_packages ;;
+tools) install_tools ;;
+path) print_path ;;
+*)
+    echo "usage: bash tests/install.sh [packages | tools | path]" >&2
+    exit 2
+    ;;
+esac
