@@ -173,8 +173,9 @@ impl SessionDirectory {
         Ok(hasher)
     }
 
-    /// Puts a hash of the first `offset` bytes aside.
-    pub(super) fn put_hash_aside(&self, offset: u64, hasher: &Hasher) -> Result<(), StoreError> {
+    /// Puts a hash of the first `offset` bytes aside; `false` if the session was
+    /// cancelled meanwhile, so that it has no directory any more.
+    pub(super) fn put_hash_aside(&self, offset: u64, hasher: &Hasher) -> Result<bool, StoreError> {
         let file = HashFile {
             offset,
             hasher: hasher.suspend(),
@@ -184,8 +185,13 @@ impl SessionDirectory {
             StoreError::new(StoreErrorKind::Permanent, "encode", path.display()).caused_by(error)
         })?;
         // Torn by a crash it does not parse, and is as good as missing.
-        let mut file = File::create(&path).map_err(failed("create", &path))?;
-        file.write_all(&content).map_err(failed("write", &path))
+        match if_found(File::create(&path)).map_err(failed("create", &path))? {
+            Some(mut file) => file
+                .write_all(&content)
+                .map_err(failed("write", &path))
+                .map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Ends the session; `false` if it had ended already.

@@ -8,11 +8,11 @@
 //! synced file by file for a while.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::durability::failed;
+use super::durability::{failed, if_found};
 use crate::ports::StoreError;
 
 /// Something to put on the disk.
@@ -123,17 +123,30 @@ impl SyncQueue {
 
 /// Syncs in the given order, each directory once.
 fn sync_one_by_one(items: &[Unsynced]) -> Result<(), StoreError> {
-    let mut synced: Vec<&PathBuf> = Vec::new();
+    let mut synced: Vec<&Path> = Vec::new();
     for item in items {
         match item {
             Unsynced::File(file, path) => file.sync_data().map_err(failed("sync", path))?,
-            Unsynced::Directory(path) if synced.contains(&path) => {}
             Unsynced::Directory(path) => {
-                let directory = File::open(path).map_err(failed("open", path))?;
-                directory.sync_all().map_err(failed("sync", path))?;
-                synced.push(path);
+                let (path, directory) = nearest_directory(path)?;
+                if !synced.contains(&path) {
+                    directory.sync_all().map_err(failed("sync", path))?;
+                    synced.push(path);
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Opens a directory, or the nearest one above it: one that was empty may have
+/// been removed, and then it is its parent's names that have changed.
+fn nearest_directory(path: &Path) -> Result<(&Path, File), StoreError> {
+    for nearest in path.ancestors().filter(|nearest| *nearest != Path::new("")) {
+        if let Some(directory) = if_found(File::open(nearest)).map_err(failed("open", nearest))? {
+            return Ok((nearest, directory));
+        }
+    }
+    let gone = std::io::ErrorKind::NotFound.into();
+    Err(failed("open", path)(gone))
 }

@@ -62,12 +62,8 @@ impl Shared {
                 return Ok(AppendOutcome::BodyFailed(error));
             }
             let received = opened.upload.received;
-            if let Err(error) = directory.put_hash_aside(received, &opened.hasher) {
-                // Cancelled meanwhile, it has no directory any more.
-                return match directory.path.exists() {
-                    true => Err(error),
-                    false => Ok(AppendOutcome::Unknown),
-                };
+            if !directory.put_hash_aside(received, &opened.hasher)? {
+                return Ok(AppendOutcome::Unknown);
             }
             Ok(match body {
                 Ok(()) => AppendOutcome::Appended { received },
@@ -101,10 +97,10 @@ impl Shared {
                 Err(refusal) => return Ok(refusal.into()),
             };
             if let Err(error) = body {
-                if error.keeps_received() {
-                    directory.put_hash_aside(opened.upload.received, &opened.hasher)?;
-                } else {
+                if !error.keeps_received() {
                     opened.roll_back();
+                } else if !directory.put_hash_aside(opened.upload.received, &opened.hasher)? {
+                    return Ok(FinishOutcome::Unknown);
                 }
                 return Ok(FinishOutcome::BodyFailed(error));
             }
