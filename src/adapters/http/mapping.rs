@@ -15,8 +15,14 @@ use crate::domain::range::ByteRange;
 pub(super) struct Mapped(Mmap);
 
 impl Mapped {
-    /// Maps a part of a file. Its pages may still be on the disk.
+    /// Maps a part of a file, which must have all of it. Its pages may still be
+    /// on the disk.
     pub(super) fn new(file: &File, part: ByteRange) -> io::Result<Self> {
+        // A mapping reaches past the end of a file that was truncated: to the
+        // end of its last page it reads as zeros, and beyond that not at all.
+        if file.metadata()?.len() < part.end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         let length = usize::try_from(part.length()).map_err(io::Error::other)?;
         let mut options = MmapOptions::new();
         options.offset(part.start).len(length);
