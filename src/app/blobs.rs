@@ -49,11 +49,12 @@ impl Registry {
         let claim = match self.facts.claim(repository, digest, now) {
             Some(claim) => claim,
             None => {
+                let moment = self.facts.moment(now);
                 let claim = self
                     .claim(repository, digest)
                     .await?
                     .ok_or(RegistryError::BlobUnknown(*digest))?;
-                self.facts.learn_claim(repository, digest, &claim, now);
+                self.facts.learn_claim(repository, digest, &claim, moment);
                 claim
             }
         };
@@ -94,7 +95,11 @@ impl Registry {
         let damaged = RegistryError::BlobDamaged(blob.digest);
         if blob.size <= SMALL_CONTENT {
             let content = self.small_content(&blob.digest, blob.size).await?;
-            return Ok(BlobSource::Memory(cut(content.ok_or(damaged)?, range)));
+            let whole = BlobSource::Memory(content.ok_or(damaged)?);
+            return Ok(match range {
+                Some(range) => whole.part(range),
+                None => whole,
+            });
         }
         match self.blobs.open(&blob.digest, range).await? {
             Some(BlobContent { size, source }) if size == blob.size => Ok(source),
@@ -113,12 +118,10 @@ impl Registry {
         digest: &Digest,
         from: Option<&RepositoryName>,
     ) -> Result<Option<ClaimedBlob>, RegistryError> {
-        let stat = match from {
-            None => self.blobs.stat(digest).await?,
-            Some(from) => match self.claim(from, digest).await? {
-                None => None,
-                Some(claim) => self.stat_whole(digest, claim.size).await?,
-            },
+        let stat = match self.claim(from.unwrap_or(repository), digest).await? {
+            Some(claim) => self.stat_whole(digest, claim.size).await?,
+            None if from.is_none() => self.stat_verified(digest).await?,
+            None => None,
         };
         match stat {
             None => Ok(None),
@@ -143,12 +146,13 @@ impl Registry {
         if let Some(content) = self.facts.content(digest, now) {
             return Ok(Some(content));
         }
+        let moment = self.facts.moment(now);
         let content = self.blobs.read(digest, size).await?;
         let whole = content.filter(|content| {
             content.len() as u64 == size && Digest::of(digest.algorithm(), content) == *digest
         });
         if let Some(content) = &whole {
-            self.facts.learn_content(digest, content, now);
+            self.facts.learn_content(digest, content, moment);
         }
         Ok(whole)
     }
@@ -174,6 +178,15 @@ impl Registry {
         Ok(stat.filter(|stat| stat.size == size))
     }
 
+    /// What the store says of content of which nobody is asked how many bytes
+    /// it should have; `None` if its bytes are not those of its digest. It is
+    /// read whole, which costs no more than the push that it spares.
+    async fn stat_verified(&self, digest: &Digest) -> Result<Option<BlobStat>, RegistryError> {
+        let hashed = self.blobs.hash(digest).await?;
+        let whole = hashed.filter(|hashed| hashed.actual == *digest);
+        Ok(whole.map(|hashed| hashed.stat))
+    }
+
     /// Lets a repository serve a blob that is stored and freshly leased.
     pub(super) async fn write_claim(
         &self,
@@ -182,6 +195,7 @@ impl Registry {
         size: u64,
     ) -> Result<ClaimedBlob, RegistryError> {
         let claim = Claim::new(size);
+        let moment = self.facts.moment(self.clock.now());
         if self.claim(repository, digest).await?.as_ref() != Some(&claim) {
             let write = RecordWrite {
                 key: RecordKey::Claim(repository.clone(), *digest),
@@ -190,23 +204,10 @@ impl Registry {
             };
             self.records.write(&[write]).await?;
         }
-        self.facts
-            .learn_claim(repository, digest, &claim, self.clock.now());
+        self.facts.learn_claim(repository, digest, &claim, moment);
         Ok(ClaimedBlob {
             digest: *digest,
             size,
         })
     }
-}
-
-/// The part of content that is in memory already.
-fn cut(content: Bytes, range: Option<ByteRange>) -> Bytes {
-    let Some(range) = range else {
-        return content;
-    };
-    let position = |offset: u64| {
-        usize::try_from(offset).map_or(content.len(), |offset| offset.min(content.len()))
-    };
-    let end = position(range.end);
-    content.slice(position(range.start).min(end)..end)
 }

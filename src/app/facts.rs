@@ -6,8 +6,12 @@
 //! another process when the fact is older than its largest age and is looked
 //! up again. Tags change, so they are never kept here. Pushes and deletes
 //! decide on what the store says, not on this.
+//!
+//! A fact is learned from what the store said, and by then it may have been
+//! deleted. So whoever looks takes a [`Moment`] first, and a fact of a moment
+//! after which anything was forgotten is not kept.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -68,6 +72,15 @@ impl Weighter<Key, Entry> for Bytesize {
 pub(super) struct Facts {
     cache: Option<Cache<Key, Entry, Bytesize>>,
     max_age: Duration,
+    /// How often something was forgotten.
+    forgotten: Mutex<u64>,
+}
+
+/// When the store was asked.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    time: SystemTime,
+    forgotten: u64,
 }
 
 impl Facts {
@@ -86,7 +99,19 @@ impl Facts {
                 quick_cache::sync::DefaultLifecycle::default(),
             )
         });
-        Self { cache, max_age }
+        Self {
+            cache,
+            max_age,
+            forgotten: Mutex::new(0),
+        }
+    }
+
+    /// The present moment, `now`: to be taken before the store is asked.
+    pub(super) fn moment(&self, now: SystemTime) -> Moment {
+        Moment {
+            time: now,
+            forgotten: *self.forgotten(),
+        }
     }
 
     pub(super) fn claim(
@@ -106,10 +131,10 @@ impl Facts {
         repository: &RepositoryName,
         digest: &Digest,
         claim: &Claim,
-        now: SystemTime,
+        moment: Moment,
     ) {
         let key = Key::Claim(repository.clone(), *digest);
-        self.insert(key, Fact::Claim(claim.clone()), now);
+        self.insert(key, Fact::Claim(claim.clone()), moment);
     }
 
     pub(super) fn forget_claim(&self, repository: &RepositoryName, digest: &Digest) {
@@ -133,10 +158,10 @@ impl Facts {
         repository: &RepositoryName,
         digest: &Digest,
         revision: &Arc<Revision>,
-        now: SystemTime,
+        moment: Moment,
     ) {
         let key = Key::Revision(repository.clone(), *digest);
-        self.insert(key, Fact::Revision(Arc::clone(revision)), now);
+        self.insert(key, Fact::Revision(Arc::clone(revision)), moment);
     }
 
     pub(super) fn forget_revision(&self, repository: &RepositoryName, digest: &Digest) {
@@ -150,8 +175,12 @@ impl Facts {
         }
     }
 
-    pub(super) fn learn_content(&self, digest: &Digest, content: &Bytes, now: SystemTime) {
-        self.insert(Key::Content(*digest), Fact::Content(content.clone()), now);
+    pub(super) fn learn_content(&self, digest: &Digest, content: &Bytes, moment: Moment) {
+        self.insert(
+            Key::Content(*digest),
+            Fact::Content(content.clone()),
+            moment,
+        );
     }
 
     fn get(&self, key: &Key, now: SystemTime) -> Option<Fact> {
@@ -161,15 +190,63 @@ impl Facts {
         (age <= self.max_age).then_some(entry.fact)
     }
 
-    fn insert(&self, key: Key, fact: Fact, now: SystemTime) {
-        if let Some(cache) = &self.cache {
-            cache.insert(key, Entry { fact, learned: now });
+    fn insert(&self, key: Key, fact: Fact, moment: Moment) {
+        let Some(cache) = &self.cache else {
+            return;
+        };
+        // Held until it is inserted, so that nothing is forgotten in between.
+        let forgotten = self.forgotten();
+        if *forgotten == moment.forgotten {
+            let learned = moment.time;
+            cache.insert(key, Entry { fact, learned });
         }
     }
 
     fn remove(&self, key: &Key) {
-        if let Some(cache) = &self.cache {
-            cache.remove(key);
-        }
+        let Some(cache) = &self.cache else {
+            return;
+        };
+        let mut forgotten = self.forgotten();
+        *forgotten += 1;
+        cache.remove(key);
+    }
+
+    fn forgotten(&self) -> MutexGuard<'_, u64> {
+        // A number is whole whatever panicked.
+        self.forgotten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::digest::Algorithm;
+
+    fn facts() -> (Facts, RepositoryName, Digest, SystemTime) {
+        let facts = Facts::new(1 << 20, Duration::from_secs(1));
+        let name = "a".parse().expect("a name");
+        let digest = Digest::of(Algorithm::Sha256, b"");
+        (facts, name, digest, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_fact_is_known_until_it_is_too_old() {
+        let (facts, name, digest, now) = facts();
+        let claim = Claim::new(3);
+        facts.learn_claim(&name, &digest, &claim, facts.moment(now));
+        let later = |millis| now + Duration::from_millis(millis);
+        assert_eq!(facts.claim(&name, &digest, later(1000)), Some(claim));
+        assert_eq!(facts.claim(&name, &digest, later(1001)), None);
+    }
+
+    #[test]
+    fn what_was_seen_before_it_was_forgotten_is_not_learned() {
+        let (facts, name, digest, now) = facts();
+        let seen = facts.moment(now);
+        facts.forget_claim(&name, &digest);
+        facts.learn_claim(&name, &digest, &Claim::new(3), seen);
+        assert_eq!(facts.claim(&name, &digest, now), None);
     }
 }

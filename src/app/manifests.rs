@@ -104,9 +104,10 @@ impl Registry {
             Some(revision) => revision,
             None => {
                 let key = RecordKey::Revision(repository.clone(), digest);
+                let moment = self.facts.moment(now);
                 let revision = Arc::new(self.record(&key).await?.ok_or_else(unknown)?);
                 self.facts
-                    .learn_revision(repository, &digest, &revision, now);
+                    .learn_revision(repository, &digest, &revision, moment);
                 revision
             }
         };
@@ -156,10 +157,11 @@ impl Registry {
             size,
             manifest: &manifest,
         };
+        let moment = self.facts.moment(self.clock.now());
         self.write_push(&pushed, &push.target).await?;
-        let now = self.clock.now();
+        let revision = Arc::new(pushed.revision());
         self.facts
-            .learn_revision(repository, &digest, &Arc::new(pushed.revision()), now);
+            .learn_revision(repository, &digest, &revision, moment);
         Ok(AcceptedManifest {
             digest,
             subject: manifest.subject,

@@ -1,8 +1,16 @@
 //! Byte ranges: which part of a blob a pull asks for.
 
-use http_range_header::{RangeInvalid, RangeUnsatisfiableError, parse_range_header};
+use std::num::NonZeroUsize;
 
-/// Bytes `start..end` of some content: half-open, and never empty.
+use http_range_header::{
+    RangeInvalid, RangeUnsatisfiableError, parse_range_header_with_max_ranges,
+};
+
+/// The most ranges that one response answers: as many pieces of a layer as
+/// podman asks for at once.
+pub const MOST_RANGES: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Bytes `start..end` of some content: half-open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteRange {
     /// The position of the first byte.
@@ -16,6 +24,15 @@ impl ByteRange {
     #[must_use]
     pub const fn length(self) -> u64 {
         self.end.saturating_sub(self.start)
+    }
+
+    /// The part of the range that content of `size` bytes has; empty, at the
+    /// content's end, if it has none of it.
+    #[must_use]
+    pub const fn within(self, size: u64) -> Self {
+        let end = if self.end < size { self.end } else { size };
+        let start = if self.start < end { self.start } else { end };
+        Self { start, end }
     }
 
     /// As `Content-Range` has it: `bytes 0-9/100` for ten of a hundred bytes.
@@ -46,7 +63,8 @@ pub enum Selection {
 /// overlapping ones, than any client has use for.
 #[must_use]
 pub fn select(header: &str, size: u64) -> Selection {
-    let ranges = parse_range_header(header).and_then(|parsed| parsed.validate(size));
+    let ranges = parse_range_header_with_max_ranges(header, MOST_RANGES)
+        .and_then(|parsed| parsed.validate(size));
     match ranges {
         Ok(ranges) => {
             let mut ranges: Vec<ByteRange> = ranges

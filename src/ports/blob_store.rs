@@ -1,5 +1,7 @@
 //! Content by its digest, and the upload sessions that bring it in.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -20,6 +22,15 @@ pub struct BlobStat {
     pub leased: SystemTime,
 }
 
+/// A blob that has been read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashedBlob {
+    /// What the store knew of it when it was opened.
+    pub stat: BlobStat,
+    /// What its bytes hash to, by the algorithm of the digest it is called by.
+    pub actual: Digest,
+}
+
 /// A blob that has been opened.
 #[derive(Debug)]
 pub struct BlobContent {
@@ -37,7 +48,30 @@ pub enum BlobSource {
     /// They are this part of a file, which is the reader's to send as cheaply
     /// as it can. The file never changes; it can only be damaged from outside,
     /// and then reading it fails or ends early.
-    File(std::fs::File, ByteRange),
+    File(Arc<File>, ByteRange),
+}
+
+impl BlobSource {
+    /// The part of the source that begins `range.start` bytes after the
+    /// source's own begin, cut at the source's end.
+    #[must_use]
+    pub fn part(&self, range: ByteRange) -> Self {
+        match self {
+            Self::Memory(content) => {
+                let range = range.within(content.len() as u64);
+                // Both lie in the content, whose length is a usize.
+                Self::Memory(content.slice(range.start as usize..range.end as usize))
+            }
+            Self::File(file, whole) => {
+                let range = range.within(whole.length());
+                let part = ByteRange {
+                    start: whole.start + range.start,
+                    end: whole.start + range.end,
+                };
+                Self::File(Arc::clone(file), part)
+            }
+        }
+    }
 }
 
 /// An upload session as it stands.
@@ -118,6 +152,13 @@ pub trait BlobStore: Send + Sync {
     ///
     /// - A blob that is not stored, or has more than `limit` bytes, is `None`.
     async fn read(&self, digest: &Digest, limit: u64) -> Result<Option<Bytes>, StoreError>;
+
+    /// Reads a blob whole, and hashes it.
+    ///
+    /// - A blob that is not stored is `None`.
+    /// - The hash is that of the bytes as they are stored now, whatever cache
+    ///   there may be.
+    async fn hash(&self, digest: &Digest) -> Result<Option<HashedBlob>, StoreError>;
 
     /// Stores small content whole. The caller has computed `digest` from it.
     ///

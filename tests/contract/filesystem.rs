@@ -88,6 +88,21 @@ fn a_damaged_blob_is_made_good_by_storing_it_again() {
 }
 
 #[test]
+fn the_hash_of_a_blob_is_that_of_the_bytes_as_they_are_stored_now() {
+    run(async {
+        let adapter = Adapter::filesystem();
+        let store = adapter.blobs();
+        let (content, digest) = blob(1, 1000);
+        store.put(&digest, content).await.expect("stores");
+        let path = file_of(&adapter.root(), &digest);
+        fs::write(&path, b"rotten").expect("damages");
+        let hashed = store.hash(&digest).await.expect("reads").expect("a blob");
+        assert_eq!(hashed.actual, sha256(b"rotten"));
+        assert_eq!(hashed.stat.size, 6);
+    });
+}
+
+#[test]
 fn the_size_of_a_blob_is_that_of_the_bytes_as_they_are_stored_now() {
     run(async {
         let adapter = Adapter::filesystem();
@@ -116,12 +131,12 @@ fn what_was_opened_stays_readable_when_the_blob_is_removed() {
         store.put(&digest, content.clone()).await.expect("stores");
         let opened = store.open(&digest, None).await.expect("opens");
         fs::remove_file(file_of(&adapter.root(), &digest)).expect("removes");
-        let BlobSource::File(mut file, range) = opened.expect("a blob").source else {
+        let BlobSource::File(file, range) = opened.expect("a blob").source else {
             panic!("a blob of this store is a file");
         };
         assert_eq!(range.length(), LARGE as u64);
         let mut read = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut read).expect("reads");
+        std::io::Read::read_to_end(&mut &*file, &mut read).expect("reads");
         assert!(content == read);
     });
 }

@@ -1,7 +1,7 @@
 //! Stored content: one file each, found by its digest.
 
 use std::fs::{self, File, FileTimes, Metadata};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,10 +12,11 @@ use bytes::Bytes;
 use super::durability::{StagedFile, failed, if_found};
 use super::{FilesystemStore, Shared, blocking};
 use crate::domain::digest::Digest;
+use crate::domain::hasher::Hasher;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{UploadId, UploadSession};
 use crate::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, UploadStatus,
+    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
 };
 use crate::ports::body::Body;
 use crate::ports::{BlobStore, StoreError};
@@ -39,18 +40,14 @@ impl BlobStore for FilesystemStore {
         let Some((file, size)) = open_sized(&path)? else {
             return Ok(None);
         };
-        let range = range.unwrap_or(ByteRange {
+        let whole = ByteRange {
             start: 0,
             end: size,
-        });
-        let end = range.end.min(size);
-        let range = ByteRange {
-            start: range.start.min(end),
-            end,
         };
+        let range = range.map_or(whole, |range| range.within(size));
         Ok(Some(BlobContent {
             size,
-            source: BlobSource::File(file, range),
+            source: BlobSource::File(Arc::new(file), range),
         }))
     }
 
@@ -67,6 +64,12 @@ impl BlobStore for FilesystemStore {
             .read_to_end(&mut content)
             .map_err(failed("read", &path))?;
         Ok(Some(content.into()))
+    }
+
+    async fn hash(&self, digest: &Digest) -> Result<Option<HashedBlob>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let digest = *digest;
+        blocking(move || shared.hash_blob(&digest)).await
     }
 
     async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError> {
@@ -136,6 +139,31 @@ impl BlobStore for FilesystemStore {
 }
 
 impl Shared {
+    fn hash_blob(&self, digest: &Digest) -> Result<Option<HashedBlob>, StoreError> {
+        const PIECE: usize = 256 * 1024;
+        let path = self.layout.blob(digest);
+        let Some(mut file) = if_found(File::open(&path)).map_err(failed("open", &path))? else {
+            return Ok(None);
+        };
+        let metadata = file.metadata().map_err(failed("stat", &path))?;
+        let stat = blob_stat(&metadata, &path)?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let read = match file.read(&mut buffer) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed("read", &path)(error)),
+            };
+            match buffer.get(..read) {
+                Some(piece) if !piece.is_empty() => hasher.update(piece),
+                _ => break,
+            }
+        }
+        let actual = hasher.finish();
+        Ok(Some(HashedBlob { stat, actual }))
+    }
+
     fn put_blob(&self, digest: &Digest, content: &[u8]) -> Result<BlobStat, StoreError> {
         let mut staged = StagedFile::write(self.layout.staging(), content)?;
         self.durability.sync_file(&staged.file, &staged.path)?;

@@ -15,7 +15,6 @@ use crate::app::{ClaimedBlob, Registry};
 use crate::domain::digest::Digest;
 use crate::domain::media_type::OCTET_STREAM;
 use crate::domain::name::RepositoryName;
-use crate::domain::precondition::EntityTags;
 use crate::domain::range::{ByteRange, Selection, select};
 use crate::ports::blob_store::BlobSource;
 
@@ -88,10 +87,11 @@ async fn several(
     ranges: &[ByteRange],
     transfer: Transfer,
 ) -> Result<Response, Refusal> {
+    // Opened once: the ranges of one request may be a thousand.
+    let whole = registry.open_blob(blob, None).await?;
     let mut parts = MultipartBody::default();
     for range in ranges {
-        let source = registry.open_blob(blob, Some(*range)).await?;
-        parts.push(*range, blob.size(), source, transfer);
+        parts.push(*range, blob.size(), whole.part(*range), transfer);
     }
     let (parts, length) = parts.end();
     let mut response = described(StatusCode::PARTIAL_CONTENT, blob);
@@ -106,11 +106,10 @@ fn selection(headers: &HeaderMap, blob: &ClaimedBlob) -> Selection {
     let Some(range) = headers.get(RANGE).and_then(|value| value.to_str().ok()) else {
         return Selection::Whole;
     };
+    // It compares strongly: a weak entity tag, with its W/, never matches.
     let applies = headers.get(IF_RANGE).is_none_or(|value| {
-        value.to_str().is_ok_and(|value| {
-            matches!(EntityTags::parse(value), EntityTags::Listed(tags)
-                if tags == [blob.digest().to_string()])
-        })
+        let quoted = format!("\"{}\"", blob.digest());
+        value.as_bytes().trim_ascii() == quoted.as_bytes()
     });
     match applies {
         true => select(range, blob.size()),

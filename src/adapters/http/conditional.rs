@@ -1,7 +1,7 @@
 //! Conditional reads: whether the client has already what it asks for.
 
 use http::header::{ETAG, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::response::{Response, content_response};
 use crate::domain::digest::{Algorithm, Digest};
@@ -9,10 +9,24 @@ use crate::domain::precondition::EntityTags;
 
 /// Whether `If-None-Match` names the entity tag of what would be answered.
 pub(super) fn is_unchanged(headers: &HeaderMap, entity_tag: &str) -> bool {
-    headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| EntityTags::parse(value).includes(entity_tag))
+    entity_tags(headers, IF_NONE_MATCH).is_some_and(|tags| tags.includes(entity_tag))
+}
+
+/// The entity tags of a header; several lines of it are one list. What does not
+/// read is a condition that cannot be met, not one that is not there.
+pub(super) fn entity_tags(headers: &HeaderMap, name: HeaderName) -> Option<EntityTags> {
+    let mut lines = headers
+        .get_all(name)
+        .iter()
+        .map(|line| line.to_str().unwrap_or_default());
+    let first = lines.next()?;
+    Some(match lines.next() {
+        None => EntityTags::parse(first),
+        Some(second) => {
+            let all: Vec<&str> = [first, second].into_iter().chain(lines).collect();
+            EntityTags::parse(&all.join(","))
+        }
+    })
 }
 
 /// Answers with a list, or with 304 if the client has just this one. A list has

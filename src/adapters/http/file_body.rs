@@ -50,9 +50,9 @@ pub(super) struct FileBody {
 }
 
 impl FileBody {
-    pub(super) fn new(file: File, range: ByteRange, transfer: Transfer) -> Self {
+    pub(super) fn new(file: Arc<File>, range: ByteRange, transfer: Transfer) -> Self {
         Self {
-            file: Arc::new(file),
+            file,
             rest: range,
             window: FIRST_WINDOW,
             transfer,

@@ -5,14 +5,14 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::conditional::is_unchanged;
+use super::conditional::{entity_tags, is_unchanged};
 use super::refusal::Refusal;
 use super::request_body::RequestBody;
 use super::response::{Response, content_response, empty_response, set_digest, set_location};
 use crate::app::{FoundManifest, ManifestPush, PushedTo, Registry, RegistryError};
 use crate::domain::media_type::MediaType;
 use crate::domain::name::{Reference, RepositoryName, Tag};
-use crate::domain::precondition::{EntityTags, Preconditions};
+use crate::domain::precondition::Preconditions;
 
 /// Says that a manifest is listed under its subject.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -49,10 +49,12 @@ pub(super) async fn check(
     if is_unchanged(headers, &manifest.digest().to_string()) {
         return described(&manifest, StatusCode::NOT_MODIFIED);
     }
+    // A damaged manifest is not there: whoever asks is about to pull it.
+    let content = registry.manifest_content(&manifest).await?;
     let mut response = described(&manifest, StatusCode::OK)?;
     response
         .headers_mut()
-        .insert(CONTENT_LENGTH, manifest.size().into());
+        .insert(CONTENT_LENGTH, content.len().into());
     Ok(response)
 }
 
@@ -115,16 +117,9 @@ async fn content(registry: &Registry, body: RequestBody) -> Result<Bytes, Refusa
 }
 
 fn preconditions(headers: &HeaderMap) -> Preconditions {
-    // An unreadable condition is one that cannot be met, not one that is not
-    // there.
-    let entity_tags = |name| {
-        headers
-            .get(name)
-            .map(|value: &HeaderValue| EntityTags::parse(value.to_str().unwrap_or_default()))
-    };
     Preconditions {
-        if_match: entity_tags(IF_MATCH),
-        if_none_match: entity_tags(IF_NONE_MATCH),
+        if_match: entity_tags(headers, IF_MATCH),
+        if_none_match: entity_tags(headers, IF_NONE_MATCH),
     }
 }
 

@@ -49,7 +49,7 @@ impl MultipartBody {
         self.segments.push_back(Segment::Memory(head.into()));
         self.segments.push_back(match source {
             BlobSource::Memory(bytes) => Segment::Memory(bytes),
-            BlobSource::File(file, range) => Segment::File(FileBody::new(file, range, transfer)),
+            BlobSource::File(file, part) => Segment::File(FileBody::new(file, part, transfer)),
         });
     }
 

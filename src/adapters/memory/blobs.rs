@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{UploadId, UploadSession};
 use crate::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, UploadStatus,
+    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
 };
 use crate::ports::body::{Body, BodyError};
 use crate::ports::{BlobStore, StoreError};
@@ -28,13 +28,13 @@ impl BlobStore for MemoryStore {
         range: Option<ByteRange>,
     ) -> Result<Option<BlobContent>, StoreError> {
         Ok(self.state().blobs.get(digest).map(|blob| {
-            let size = blob.content.len();
-            let position = |offset: u64| usize::try_from(offset).unwrap_or(size).min(size);
-            let end = range.map_or(size, |range| position(range.end));
-            let start = range.map_or(0, |range| position(range.start)).min(end);
+            let whole = BlobSource::Memory(blob.content.clone());
             BlobContent {
-                size: size as u64,
-                source: BlobSource::Memory(blob.content.slice(start..end)),
+                size: blob.content.len() as u64,
+                source: match range {
+                    Some(range) => whole.part(range),
+                    None => whole,
+                },
             }
         }))
     }
@@ -46,6 +46,14 @@ impl BlobStore for MemoryStore {
             .get(digest)
             .map(|blob| blob.content.clone());
         Ok(content.filter(|content| content.len() as u64 <= limit))
+    }
+
+    async fn hash(&self, digest: &Digest) -> Result<Option<HashedBlob>, StoreError> {
+        let state = self.state();
+        Ok(state.blobs.get(digest).map(|blob| HashedBlob {
+            stat: blob.stat(),
+            actual: Digest::of(digest.algorithm(), &blob.content),
+        }))
     }
 
     async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError> {

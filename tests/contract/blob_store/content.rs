@@ -1,4 +1,4 @@
-//! Content by its digest: `stat`, `open`, `read`, `put` and `touch`.
+//! Content by its digest: `stat`, `open`, `read`, `hash`, `put` and `touch`.
 
 use std::time::Duration;
 
@@ -19,7 +19,22 @@ async fn a_blob_that_is_not_stored_is_not_found(adapter: Adapter) {
     assert_eq!(store.stat(&digest).await.expect("looks"), None);
     assert!(store.open(&digest, None).await.expect("looks").is_none());
     assert_eq!(store.read(&digest, u64::MAX).await.expect("looks"), None);
+    assert_eq!(store.hash(&digest).await.expect("looks"), None);
     assert!(!store.touch(&digest).await.expect("looks"));
+}
+
+async fn a_blob_hashes_to_its_digest_by_its_own_algorithm(adapter: Adapter) {
+    let store = adapter.blobs();
+    for length in [0, 1, LARGE] {
+        let (content, digest) = blob(1, length);
+        for digest in [digest, sha512(&content)] {
+            store.put(&digest, content.clone()).await.expect("stores");
+            let hashed = store.hash(&digest).await.expect("reads");
+            let hashed = hashed.expect("a stored blob");
+            assert_eq!(hashed.actual, digest);
+            assert_eq!(hashed.stat.size, length as u64);
+        }
+    }
 }
 
 async fn what_is_put_is_read_back_by_every_opening(adapter: Adapter) {
@@ -142,6 +157,7 @@ on_every_adapter!(
     a_blob_that_is_not_stored_is_not_found,
     what_is_put_is_read_back_by_every_opening,
     digests_of_both_algorithms_are_different_blobs,
+    a_blob_hashes_to_its_digest_by_its_own_algorithm,
     a_range_is_cut_at_the_contents_end,
     a_range_behind_the_content_is_empty,
     a_blob_larger_than_the_limit_is_not_read,

@@ -118,7 +118,35 @@ fn several_parts_look_like_this() {
         let answer = call.await.expect(206);
         // The lines of a part end as those of a header do.
         let wire = answer.wire().replace("\r\n", "\n");
-        insta::assert_snapshot!(wire, @"");
+        insta::assert_snapshot!(wire, @r#"
+        206 Partial Content
+        accept-ranges: bytes
+        cache-control: private, max-age=31536000, immutable
+        content-length: 364
+        content-type: multipart/byteranges; boundary=octoserve-3d6b6a416f9d4a1cb32a
+        docker-content-digest: sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882"
+        x-request-id: [request id]
+
+
+        --octoserve-3d6b6a416f9d4a1cb32a
+        Content-Type: application/octet-stream
+        Content-Range: bytes 0-1/10
+
+        01
+        --octoserve-3d6b6a416f9d4a1cb32a
+        Content-Type: application/octet-stream
+        Content-Range: bytes 5-5/10
+
+        5
+        --octoserve-3d6b6a416f9d4a1cb32a
+        Content-Type: application/octet-stream
+        Content-Range: bytes 8-9/10
+
+        89
+        --octoserve-3d6b6a416f9d4a1cb32a--
+        "#);
     });
 }
 

@@ -15,7 +15,20 @@ fn a_part_is_sent_with_its_place_in_the_whole() {
     over_each_store(async |registry| {
         let path = path_of(&registry, &Blob::text("0123456789")).await;
         let part = registry.get(&path).header(RANGE, "bytes=2-5").await;
-        insta::assert_snapshot!(part.wire(), @"");
+        insta::assert_snapshot!(part.wire(), @r#"
+        206 Partial Content
+        accept-ranges: bytes
+        cache-control: private, max-age=31536000, immutable
+        content-length: 4
+        content-range: bytes 2-5/10
+        content-type: application/octet-stream
+        docker-content-digest: sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882"
+        x-request-id: [request id]
+
+        2345
+        "#);
     });
 }
 
@@ -77,7 +90,16 @@ fn a_range_outside_the_blob_is_not_satisfiable() {
         }
         let path = path_of(&registry, &Blob::of_size(10)).await;
         let refused = registry.get(&path).header(RANGE, "bytes=10-").await;
-        insta::assert_snapshot!(refused.wire(), @"");
+        insta::assert_snapshot!(refused.wire(), @r#"
+        416 Range Not Satisfiable
+        content-length: 90
+        content-range: bytes */10
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"UNSUPPORTED","message":"the range lies outside the blob's 10 bytes"}]}
+        "#);
     });
 }
 

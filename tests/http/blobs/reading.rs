@@ -35,7 +35,19 @@ fn a_blob_is_sent_with_all_that_a_client_wants_to_know() {
     over_each_store(async |registry| {
         let path = path_of(&registry, &Blob::text("content")).await;
         let pulled = registry.get(&path).await;
-        insta::assert_snapshot!(pulled.wire(), @"");
+        insta::assert_snapshot!(pulled.wire(), @r#"
+        200 OK
+        accept-ranges: bytes
+        cache-control: private, max-age=31536000, immutable
+        content-length: 7
+        content-type: application/octet-stream
+        docker-content-digest: sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
+        x-request-id: [request id]
+
+        content
+        "#);
     });
 }
 
@@ -166,7 +178,15 @@ fn a_blob_that_is_not_in_the_repository_is_unknown_whatever_else_is_asked() {
             }
         }
         let unknown = registry.get(format!("/v2/a/blobs/{}", blob.digest())).await;
-        insta::assert_snapshot!(unknown.wire(), @"");
+        insta::assert_snapshot!(unknown.wire(), @r#"
+        404 Not Found
+        content-length: 150
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"BLOB_UNKNOWN","message":"blob sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73 is not in the repository"}]}
+        "#);
     });
 }
 

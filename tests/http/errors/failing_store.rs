@@ -12,7 +12,7 @@ use octoserve::domain::range::ByteRange;
 use octoserve::domain::record_key::{RecordKey, RecordSet};
 use octoserve::domain::upload::{UploadId, UploadSession};
 use octoserve::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobStat, FinishOutcome, UploadStatus,
+    AppendOutcome, BlobContent, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
 };
 use octoserve::ports::body::Body;
 use octoserve::ports::record_store::{
@@ -48,6 +48,10 @@ impl BlobStore for FailingStore {
     }
 
     async fn read(&self, _: &Digest, _: u64) -> Result<Option<Bytes>, StoreError> {
+        self.failure()
+    }
+
+    async fn hash(&self, _: &Digest) -> Result<Option<HashedBlob>, StoreError> {
         self.failure()
     }
 

@@ -60,7 +60,16 @@ fn referrers_are_listed_as_an_image_index() {
         let image = Index::of([]).build();
         refer(&registry, "sbom", SBOM, &image).await;
         let list = registry.get(path(&image)).await;
-        insta::assert_snapshot!(list.wire(), @"");
+        insta::assert_snapshot!(list.wire(), @r#"
+        200 OK
+        content-length: 324
+        content-type: application/vnd.oci.image.index.v1+json
+        docker-distribution-api-version: registry/2.0
+        etag: "65ef0ad3b37bf286ac40a4c906a3be5ce20ff45d50a5391335d80b9e9b239c65"
+        x-request-id: [request id]
+
+        {"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:9083950865d182f9f349fa7343e8306d7e7c9e4c33f7451fd3bd75270f6bc97f","size":489,"artifactType":"application/vnd.example.sbom.v1+json","annotations":{"name":"sbom"}}]}
+        "#);
     });
 }
 
@@ -298,7 +307,7 @@ fn pages_are_as_long_as_the_client_wants_and_complete() {
         let pages = follow(&registry, &filtered).await;
         assert_eq!(json!(pages.concat()), json!(sboms));
         let first = registry.get(&filtered).await.expect(200);
-        insta::assert_snapshot!(first.header(LINK).expect("a next page"), @"");
+        insta::assert_snapshot!(first.header(LINK).expect("a next page"), @r#"</v2/a/referrers/sha256:93e16ab8fb1bfb08f051a420835b414851eaeedb9f7105d26dacb84f26d810b5?last=sha256:5eaefcbadefc514cad3ce916ac1b75685fae0a91e0985f19e9d0a82d09799da6&n=3&artifactType=application/vnd.example.sbom.v1%2Bjson>; rel="next""#);
     });
 }
 

@@ -47,10 +47,29 @@ fn a_page_of_tags_says_where_the_next_one_is() {
     over_each_store(async |registry| {
         tag(&registry, "a/b", &["v1", "v2", "v3"]).await;
         let first = registry.get("/v2/a/b/tags/list?n=2").await;
-        insta::assert_snapshot!(first.wire(), @"");
+        insta::assert_snapshot!(first.wire(), @r#"
+        200 OK
+        content-length: 33
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        etag: "3cd77ce2733e9e4f7ba736681ed9782c01ba87d188e5bf8e368fd7becdda3114"
+        link: </v2/a/b/tags/list?n=2&last=v2>; rel="next"
+        x-request-id: [request id]
+
+        {"name":"a/b","tags":["v1","v2"]}
+        "#);
         let path = first.next_page().expect("a next page");
         let second = registry.get(path).await;
-        insta::assert_snapshot!(second.wire(), @"");
+        insta::assert_snapshot!(second.wire(), @r#"
+        200 OK
+        content-length: 28
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        etag: "0f6e38d1db57116b5055192e10963f2668019763d5e68b08369f69739ae356a3"
+        x-request-id: [request id]
+
+        {"name":"a/b","tags":["v3"]}
+        "#);
     });
 }
 
@@ -205,7 +224,15 @@ fn the_tags_of_no_repository_are_an_error() {
             }
         }
         let unknown = registry.get("/v2/nowhere/tags/list").await;
-        insta::assert_snapshot!(unknown.wire(), @"");
+        insta::assert_snapshot!(unknown.wire(), @r#"
+        404 Not Found
+        content-length: 110
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"NAME_UNKNOWN","detail":{"name":"nowhere"},"message":"repository nowhere does not exist"}]}
+        "#);
     });
 }
 

@@ -27,7 +27,15 @@ fn a_tag_is_set_only_if_there_is_none() {
         call.await.expect(201);
         let call = push(&registry, &second).header(IF_NONE_MATCH, "*");
         let lost = call.await;
-        insta::assert_snapshot!(lost.wire(), @"");
+        insta::assert_snapshot!(lost.wire(), @r#"
+        412 Precondition Failed
+        content-length: 112
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"UNSUPPORTED","message":"the tag is not in the state that the request's conditions demand"}]}
+        "#);
         expect_tagged(&registry, &first).await;
         // Not even to what it is already.
         let call = push(&registry, &first).header(IF_NONE_MATCH, "*");

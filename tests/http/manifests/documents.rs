@@ -398,7 +398,15 @@ fn schema_version_1_is_refused_in_so_many_words() {
                 .body(document.to_string());
             let refused = call.header(CONTENT_TYPE, media_type).await;
             let refused = refused.expect_error(400, "MANIFEST_INVALID");
-            insta::assert_snapshot!(refused.wire(), @"");
+            insta::assert_snapshot!(refused.wire(), @r#"
+            400 Bad Request
+            content-length: 135
+            content-type: application/json
+            docker-distribution-api-version: registry/2.0
+            x-request-id: [request id]
+
+            {"errors":[{"code":"MANIFEST_INVALID","message":"Docker image manifests of schema version 1 are not supported: push schema 2 or OCI"}]}
+            "#);
         }
     });
 }

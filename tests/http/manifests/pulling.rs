@@ -11,7 +11,17 @@ fn a_manifest_is_sent_with_all_that_a_client_wants_to_know() {
         let index = Index::of([]).build();
         registry.push("a/b", "v1", &index).await;
         let pulled = registry.get("/v2/a/b/manifests/v1").await;
-        insta::assert_snapshot!(pulled.wire(), @"");
+        insta::assert_snapshot!(pulled.wire(), @r#"
+        200 OK
+        content-length: 88
+        content-type: application/vnd.oci.image.index.v1+json
+        docker-content-digest: sha256:93e16ab8fb1bfb08f051a420835b414851eaeedb9f7105d26dacb84f26d810b5
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:93e16ab8fb1bfb08f051a420835b414851eaeedb9f7105d26dacb84f26d810b5"
+        x-request-id: [request id]
+
+        {"manifests":[],"mediaType":"application/vnd.oci.image.index.v1+json","schemaVersion":2}
+        "#);
     });
 }
 
@@ -118,6 +128,14 @@ fn a_manifest_that_is_not_in_the_repository_is_unknown() {
             }
         }
         let unknown = registry.get("/v2/a/b/manifests/v2").await;
-        insta::assert_snapshot!(unknown.wire(), @"");
+        insta::assert_snapshot!(unknown.wire(), @r#"
+        404 Not Found
+        content-length: 89
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest v2 is not in the repository"}]}
+        "#);
     });
 }

@@ -17,7 +17,15 @@ fn a_push_is_answered_with_where_the_manifest_is() {
         let image = Image::with_config(&config).build();
         let call = registry.put("/v2/a/b/manifests/v1").body(image.content());
         let pushed = call.header(CONTENT_TYPE, OCI_MANIFEST).await;
-        insta::assert_snapshot!(pushed.wire(), @"");
+        insta::assert_snapshot!(pushed.wire(), @r#"
+        201 Created
+        content-length: 0
+        docker-content-digest: sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af"
+        location: /v2/a/b/manifests/sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af
+        x-request-id: [request id]
+        "#);
         let pulled = registry.get(pushed.location()).await.expect(200);
         assert_eq!(pulled.body, image.content());
     });
@@ -139,7 +147,15 @@ fn the_largest_manifest_is_what_the_operator_says() {
         let never = Body::from_stream(stream::pending::<Result<&str, std::io::Error>>());
         let announced = registry.put(path).stream(never).announcing(1001).await;
         let announced = announced.expect_error(413, "MANIFEST_INVALID");
-        insta::assert_snapshot!(announced.wire(), @"");
+        insta::assert_snapshot!(announced.wire(), @r#"
+        413 Payload Too Large
+        content-length: 90
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"MANIFEST_INVALID","message":"a manifest is at most 1000 bytes here"}]}
+        "#);
         // Streamed, it is read no further than it may be long.
         let endless = stream::repeat_with(|| Ok::<_, std::io::Error>("{\"a\": \"padding\"}"));
         let streamed = registry.put(path).stream(Body::from_stream(endless)).await;

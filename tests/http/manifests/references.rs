@@ -47,7 +47,15 @@ fn each_blob_that_is_missing_is_named() {
         let image = Image::with_config(&config).layer(&layer).layer(&other);
         let image = image.layer(&layer).build();
         let refused = try_push(&registry, "a", &image).await;
-        insta::assert_snapshot!(refused.wire(), @"");
+        insta::assert_snapshot!(refused.wire(), @r#"
+        400 Bad Request
+        content-length: 612
+        content-type: application/json
+        docker-distribution-api-version: registry/2.0
+        x-request-id: [request id]
+
+        {"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"},"message":"the manifest refers to content that is not in the repository"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"sha256:dac1d7cfa95021764849fd102524e141488c5e3a90f861dbb5a12d9ac8584f85"},"message":"the manifest refers to content that is not in the repository"},{"code":"MANIFEST_BLOB_UNKNOWN","detail":{"digest":"sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa"},"message":"the manifest refers to content that is not in the repository"}]}
+        "#);
         expect_missing(refused, &[config.digest(), layer.digest(), other.digest()]);
         registry.holding("a", &layer).await;
         let refused = try_push(&registry, "a", &image).await;

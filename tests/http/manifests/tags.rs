@@ -15,7 +15,18 @@ fn a_push_by_digest_sets_the_tags_that_come_with_it() {
         let image = image(&registry).await;
         let path = format!("/v2/a/manifests/{}?tag=1.2.3&tag=1.2&tag=1", image.digest());
         let pushed = registry.put(path).body(image.content()).await;
-        insta::assert_snapshot!(pushed.wire(), @"");
+        insta::assert_snapshot!(pushed.wire(), @r#"
+        201 Created
+        content-length: 0
+        docker-content-digest: sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af
+        docker-distribution-api-version: registry/2.0
+        etag: "sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af"
+        location: /v2/a/manifests/sha256:1a532c454699d73464c8a86e03915be89b826ed24cd326a0442f0a310fd496af
+        oci-tag: 1
+        oci-tag: 1.2
+        oci-tag: 1.2.3
+        x-request-id: [request id]
+        "#);
         for tag in ["1.2.3", "1.2", "1"] {
             let pulled = registry.get(format!("/v2/a/manifests/{tag}")).await;
             assert_eq!(pulled.expect(200).body, image.content());
