@@ -100,6 +100,9 @@ install_tools() {
         return 1
     }
     mkdir -p "$cache"
+    # One installer at a time: two would tear down each other's builds.
+    exec {lock}>"$cache/lock"
+    flock "$lock"
     for tool in "${tools[@]}"; do
         read -r name package version <<<"$tool"
         directory=$(tool_directory "$name" "$version")
