@@ -63,6 +63,20 @@ impl RecordKey {
         }
     }
 
+    /// The repository that the record is in. The one that lists a repository is
+    /// in none.
+    #[must_use]
+    pub const fn within(&self) -> Option<&RepositoryName> {
+        match self {
+            Self::Repository(_) => None,
+            Self::Claim(repository, _)
+            | Self::Referrer(repository, _, _)
+            | Self::Revision(repository, _)
+            | Self::Tagged(repository, _, _)
+            | Self::Tag(repository, _) => Some(repository),
+        }
+    }
+
     /// What kind of record it is, in one word for logs.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

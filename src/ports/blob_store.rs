@@ -6,12 +6,26 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::body::{Body, BodyError};
 use super::store_error::StoreError;
 use crate::domain::digest::Digest;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{UploadId, UploadSession};
+
+/// Tells a state of a stored blob from every other one that its digest has had:
+/// whenever a blob is stored or its lease renewed, this becomes another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BlobVersion([u8; 16]);
+
+impl BlobVersion {
+    /// The version that a store tells by these bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+}
 
 /// What a store knows of a blob without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +34,39 @@ pub struct BlobStat {
     pub size: u64,
     /// When the blob's lease was last renewed, by the store's own clock.
     pub leased: SystemTime,
+    /// Which of the blob's states this is.
+    pub version: BlobVersion,
+}
+
+/// A blob as a listing shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedBlob {
+    /// What it is called.
+    pub digest: Digest,
+    /// What it was like at some moment of the call.
+    pub stat: BlobStat,
+}
+
+/// How a conditional removal of a blob ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobRemoval {
+    /// The blob is gone.
+    Removed,
+    /// There was none.
+    Absent,
+    /// It has been stored anew or its lease renewed since it had that version,
+    /// and stays.
+    Changed,
+}
+
+/// Something in the store that belongs to no blob and no session: the rest of a
+/// call that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// What the store calls it; no other leftover was or will be called so.
+    pub name: String,
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// A blob that has been read whole.
@@ -163,7 +210,7 @@ pub trait BlobStore: Send + Sync {
     /// Stores small content whole. The caller has computed `digest` from it.
     ///
     /// - Storing what is stored already keeps one copy, makes it good should it
-    ///   have been damaged, and renews its lease.
+    ///   have been damaged, and renews its lease: its version is another one.
     /// - Readers see the whole content or none.
     /// - It is durable when a claim on it, or a revision of it, has been written.
     async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError>;
@@ -171,7 +218,50 @@ pub trait BlobStore: Send + Sync {
     /// Renews a blob's lease to now.
     ///
     /// - `false` if the blob is not stored.
+    /// - Its version is another one, even if its lease was of this very moment.
     async fn touch(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Renews the leases of several blobs, and returns those that are not
+    /// stored.
+    ///
+    /// - For each it is as [`touch`](Self::touch) says.
+    async fn touch_all(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        const AT_A_TIME: usize = 16;
+        let touches = digests.iter().copied().map(|digest| async move {
+            let stored = self.touch(&digest).await?;
+            Ok::<_, StoreError>((!stored).then_some(digest))
+        });
+        let missing: Vec<Option<Digest>> = stream::iter(touches)
+            .buffered(AT_A_TIME)
+            .try_collect()
+            .await?;
+        Ok(missing.into_iter().flatten().collect())
+    }
+
+    /// Up to `limit` stored blobs, in the order of their digests.
+    ///
+    /// - With `after`, only those whose digest is greater, whether or not a blob
+    ///   is or ever was called so.
+    /// - A blob that was there before the call and is there after it is seen,
+    ///   also if it is stored anew or renewed meanwhile.
+    /// - Each is as [`stat`](Self::stat) would have shown it during the call.
+    async fn list(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<ListedBlob>, StoreError>;
+
+    /// Removes a blob if it is still in the state that `version` tells.
+    ///
+    /// - Compared and removed in one step: what is stored anew or renewed before
+    ///   stays, in whichever process, and what comes after is a new blob.
+    /// - What was opened stays readable.
+    /// - After a crash of the machine the blob may be back.
+    async fn remove_if_unchanged(
+        &self,
+        digest: &Digest,
+        version: &BlobVersion,
+    ) -> Result<BlobRemoval, StoreError>;
 
     /// Begins an upload session.
     ///
@@ -234,4 +324,19 @@ pub trait BlobStore: Send + Sync {
         before: SystemTime,
         limit: usize,
     ) -> Result<Vec<UploadId>, StoreError>;
+
+    /// Up to `limit` leftovers of calls that were cut off before `before`.
+    ///
+    /// - Whatever a blob, an upload session or a call that is under way needs is
+    ///   none, provided that no call takes as long as since `before`.
+    async fn leftovers(
+        &self,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Leftover>, StoreError>;
+
+    /// Removes a leftover.
+    ///
+    /// - `false` if it is gone already.
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<bool, StoreError>;
 }

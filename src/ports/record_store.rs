@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::store_error::StoreError;
+use crate::domain::name::RepositoryName;
 use crate::domain::record_key::{RecordKey, RecordSet};
 
 /// Tells a record's value from any other value that its key has had, provided
@@ -119,4 +120,17 @@ pub trait RecordStore: Send + Sync {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RecordKey>, StoreError>;
+
+    /// Up to `limit` names of repositories that have records, other than the
+    /// one that lists the repository; in the byte order of the names.
+    ///
+    /// - With `after`, only those whose name is greater.
+    /// - A repository that has some record before the call and after it is
+    ///   seen, whether or not it is listed.
+    /// - One whose records have all been removed may be seen.
+    async fn repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, StoreError>;
 }

@@ -281,6 +281,52 @@ fn files_of_somebody_else_are_no_records() {
 }
 
 #[test]
+fn a_file_that_never_got_to_its_place_is_a_leftover_once_it_is_old() {
+    run(async {
+        let adapter = Adapter::filesystem();
+        let store = adapter.blobs();
+        let (content, digest) = blob(1, 10);
+        store.put(&digest, content).await.expect("stores");
+        let staging = adapter.root().join("staging");
+        fs::write(staging.join("old"), "cut off").expect("writes");
+        adapter.age(std::time::Duration::from_secs(3600));
+        fs::write(staging.join("new"), "under way").expect("writes");
+
+        let before = adapter.now() - std::time::Duration::from_secs(1800);
+        let leftovers = store.leftovers(before, 10).await.expect("lists");
+        let [leftover] = leftovers.as_slice() else {
+            panic!("one is old: {leftovers:?}");
+        };
+        assert_eq!(leftover.size, 7);
+        assert!(store.remove_leftover(leftover).await.expect("removes"));
+        assert!(!store.remove_leftover(leftover).await.expect("looks"));
+        assert_eq!(store.leftovers(before, 10).await.expect("lists"), []);
+        assert_eq!(files(&staging), [staging.join("new")]);
+        assert!(store.stat(&digest).await.expect("looks").is_some());
+    });
+}
+
+#[test]
+fn what_is_no_blob_is_not_listed_among_them() {
+    run(async {
+        let adapter = Adapter::filesystem();
+        let store = adapter.blobs();
+        let (content, digest) = blob(1, 10);
+        store.put(&digest, content).await.expect("stores");
+        let blobs = adapter.root().join("blobs/sha256");
+        let other = sha256(b"in the wrong place").to_hex();
+        for foreign in ["zz/foreign", "00/short", &format!("zz/{other}")] {
+            let path = blobs.join(foreign);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("makes");
+            fs::write(path, "foreign").expect("writes");
+        }
+        let listed = store.list(None, 10).await.expect("lists");
+        let listed: Vec<_> = listed.iter().map(|blob| blob.digest).collect();
+        assert_eq!(listed, [digest]);
+    });
+}
+
+#[test]
 fn a_store_is_opened_where_there_is_nothing_yet() {
     run(async {
         let directory = tempfile::TempDir::new().expect("a temporary directory");

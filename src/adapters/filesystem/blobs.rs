@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, FileTimes, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -11,12 +12,13 @@ use bytes::Bytes;
 
 use super::durability::{StagedFile, failed, if_found};
 use super::{FilesystemStore, Shared, blocking};
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Algorithm, Digest};
 use crate::domain::hasher::Hasher;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{UploadId, UploadSession};
 use crate::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
+    AppendOutcome, BlobContent, BlobRemoval, BlobSource, BlobStat, BlobVersion, FinishOutcome,
+    HashedBlob, Leftover, ListedBlob, UploadStatus,
 };
 use crate::ports::body::Body;
 use crate::ports::{BlobStore, StoreError};
@@ -80,18 +82,43 @@ impl BlobStore for FilesystemStore {
 
     async fn touch(&self, digest: &Digest) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.0);
-        let path = shared.layout.blob(digest);
+        let digest = *digest;
+        blocking(move || shared.touch_blob(&digest)).await
+    }
+
+    async fn touch_all(&self, digests: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let digests = digests.to_vec();
         blocking(move || {
-            // Under the lock, so that whoever compares a lease and acts on it
-            // does both before or both after.
-            let _lock = shared.locks.lock(&shared.layout, &path)?;
-            let file = if_found(File::options().write(true).open(&path));
-            match file.map_err(failed("open", &path))? {
-                Some(file) => renew(&file, &path).map(|()| true),
-                None => Ok(false),
+            let mut missing = Vec::new();
+            for digest in digests {
+                if !shared.touch_blob(&digest)? {
+                    missing.push(digest);
+                }
             }
+            Ok(missing)
         })
         .await
+    }
+
+    async fn list(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<ListedBlob>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let after = after.copied();
+        blocking(move || shared.list_blobs(after.as_ref(), limit)).await
+    }
+
+    async fn remove_if_unchanged(
+        &self,
+        digest: &Digest,
+        version: &BlobVersion,
+    ) -> Result<BlobRemoval, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let (digest, version) = (*digest, *version);
+        blocking(move || shared.remove_blob(&digest, &version)).await
     }
 
     async fn begin(&self, session: &UploadSession) -> Result<(), StoreError> {
@@ -136,9 +163,36 @@ impl BlobStore for FilesystemStore {
         let shared = Arc::clone(&self.0);
         blocking(move || shared.stale_uploads(before, limit)).await
     }
+
+    async fn leftovers(
+        &self,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Leftover>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        blocking(move || shared.leftovers(before, limit)).await
+    }
+
+    async fn remove_leftover(&self, leftover: &Leftover) -> Result<bool, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let leftover = leftover.clone();
+        blocking(move || shared.remove_leftover(&leftover)).await
+    }
 }
 
 impl Shared {
+    fn touch_blob(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.layout.blob(digest);
+        // Under the lock, so that whoever compares a version and acts on it does
+        // both before or both after.
+        let _lock = self.locks.lock(&self.layout, &path)?;
+        let file = if_found(File::options().write(true).open(&path));
+        match file.map_err(failed("open", &path))? {
+            Some(file) => renew(&file, &path).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     fn hash_blob(&self, digest: &Digest) -> Result<Option<HashedBlob>, StoreError> {
         const PIECE: usize = 256 * 1024;
         let path = self.layout.blob(digest);
@@ -198,5 +252,28 @@ pub(super) fn blob_stat(metadata: &Metadata, path: &Path) -> Result<BlobStat, St
     Ok(BlobStat {
         size: metadata.len(),
         leased: metadata.modified().map_err(failed("stat", path))?,
+        version: version(metadata),
     })
+}
+
+/// Storing a blob anew makes another file of it, and renewing its lease sets its
+/// time, which is to the nanosecond; its time of change, which is the kernel's
+/// to set, tells them apart should a clock have been set back.
+fn version(metadata: &Metadata) -> BlobVersion {
+    let mut facts = Vec::with_capacity(5 * size_of::<u64>());
+    facts.extend(metadata.ino().to_be_bytes());
+    for time in [
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+        metadata.ctime(),
+        metadata.ctime_nsec(),
+    ] {
+        facts.extend(time.to_be_bytes());
+    }
+    let mut version = [0; 16];
+    let hash = Digest::of(Algorithm::Sha256, &facts);
+    for (to, from) in version.iter_mut().zip(hash.hash()) {
+        *to = *from;
+    }
+    BlobVersion::new(version)
 }

@@ -42,10 +42,15 @@ impl Layout {
         names.into_iter().map(|name| self.root.join(name))
     }
 
+    /// Where the blobs of an algorithm are, in directories that are called by
+    /// the first digits of the digests in them.
+    pub(super) fn blobs(&self, algorithm: Algorithm) -> PathBuf {
+        self.root.join("blobs").join(algorithm.as_str())
+    }
+
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
         let hex = digest.to_hex();
-        let mut path = self.root.join("blobs");
-        path.push(digest.algorithm().as_str());
+        let mut path = self.blobs(digest.algorithm());
         path.push(hex.get(..2).unwrap_or_default());
         path.push(hex);
         path
@@ -53,7 +58,16 @@ impl Layout {
 
     /// A file that nobody else uses, to be renamed to its place.
     pub(super) fn staging(&self) -> PathBuf {
-        self.root.join("staging").join(Uuid::new_v4().to_string())
+        self.staging_directory().join(Uuid::new_v4().to_string())
+    }
+
+    pub(super) fn staging_directory(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Where the records of repositories are.
+    pub(super) fn repositories(&self) -> PathBuf {
+        self.root.join("manifests")
     }
 
     pub(super) fn lock(&self, shard: usize) -> PathBuf {
@@ -133,7 +147,7 @@ impl Layout {
     }
 
     fn repository(&self, name: &RepositoryName, part: &str) -> PathBuf {
-        let mut path = self.root.join("manifests");
+        let mut path = self.repositories();
         path.push(name.as_str());
         path.push(part);
         path

@@ -28,8 +28,10 @@ mod locks;
 mod receive;
 mod recent;
 mod records;
+mod repositories;
 mod session;
 mod settling;
+mod stored;
 mod sync_queue;
 mod uploads;
 

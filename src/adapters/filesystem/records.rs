@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::durability::{StagedFile, failed, if_found};
 use super::sync_queue::Unsynced;
 use super::{FilesystemStore, Shared, blocking};
+use crate::domain::name::RepositoryName;
 use crate::domain::record_key::{RecordKey, RecordSet};
 use crate::ports::record_store::{
     Expected, RecordWrite, RemoveOutcome, StoredRecord, Version, WriteOutcome,
@@ -63,6 +64,16 @@ impl RecordStore for FilesystemStore {
             keys.extend(of_this_set.take(limit - keys.len()));
         }
         Ok(keys)
+    }
+
+    async fn repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, StoreError> {
+        let shared = Arc::clone(&self.0);
+        let after = after.cloned();
+        blocking(move || shared.repositories(after.as_ref(), limit)).await
     }
 }
 

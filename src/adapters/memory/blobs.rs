@@ -1,5 +1,6 @@
 //! Content and upload sessions in maps.
 
+use std::ops::Bound;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -11,7 +12,8 @@ use crate::domain::digest::Digest;
 use crate::domain::range::ByteRange;
 use crate::domain::upload::{UploadId, UploadSession};
 use crate::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobSource, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
+    AppendOutcome, BlobContent, BlobRemoval, BlobSource, BlobStat, BlobVersion, FinishOutcome,
+    HashedBlob, Leftover, ListedBlob, UploadStatus,
 };
 use crate::ports::body::{Body, BodyError};
 use crate::ports::{BlobStore, StoreError};
@@ -57,20 +59,60 @@ impl BlobStore for MemoryStore {
     }
 
     async fn put(&self, digest: &Digest, content: Bytes) -> Result<BlobStat, StoreError> {
+        let leased = self.clock.now();
+        let mut state = self.state();
+        let version = state.fresh_version();
         let blob = StoredBlob {
             content,
-            leased: self.clock.now(),
+            leased,
+            version,
         };
         let stat = blob.stat();
-        self.state().blobs.insert(*digest, blob);
+        state.blobs.insert(*digest, blob);
         Ok(stat)
     }
 
     async fn touch(&self, digest: &Digest) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let mut state = self.state();
-        let blob = state.blobs.get_mut(digest);
-        Ok(blob.map(|blob| blob.leased = now).is_some())
+        let version = state.fresh_version();
+        let Some(blob) = state.blobs.get_mut(digest) else {
+            return Ok(false);
+        };
+        blob.leased = now;
+        blob.version = version;
+        Ok(true)
+    }
+
+    async fn list(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<ListedBlob>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after));
+        let state = self.state();
+        let following = state.blobs.range((start, Bound::Unbounded));
+        let listed = following.map(|(digest, blob)| ListedBlob {
+            digest: *digest,
+            stat: blob.stat(),
+        });
+        Ok(listed.take(limit).collect())
+    }
+
+    async fn remove_if_unchanged(
+        &self,
+        digest: &Digest,
+        version: &BlobVersion,
+    ) -> Result<BlobRemoval, StoreError> {
+        let mut state = self.state();
+        Ok(match state.blobs.get(digest) {
+            None => BlobRemoval::Absent,
+            Some(blob) if blob.version != *version => BlobRemoval::Changed,
+            Some(_) => {
+                state.blobs.remove(digest);
+                BlobRemoval::Removed
+            }
+        })
     }
 
     async fn begin(&self, session: &UploadSession) -> Result<(), StoreError> {
@@ -140,7 +182,11 @@ impl BlobStore for MemoryStore {
             return Ok(FinishOutcome::DigestDiffers { actual });
         }
         let content = Bytes::from(std::mem::take(&mut upload.data));
-        let blob = StoredBlob { content, leased };
+        let blob = StoredBlob {
+            content,
+            leased,
+            version: state.fresh_version(),
+        };
         let stat = blob.stat();
         state.blobs.insert(*digest, blob);
         state.uploads.remove(&id);
@@ -163,6 +209,15 @@ impl BlobStore for MemoryStore {
             .filter(|upload| upload.last_used < before);
         Ok(stale.map(|upload| upload.session.id).take(limit).collect())
     }
+
+    // A call that is cut off takes with it what it had in memory.
+    async fn leftovers(&self, _: SystemTime, _: usize) -> Result<Vec<Leftover>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn remove_leftover(&self, _: &Leftover) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 }
 
 impl StoredBlob {
@@ -170,6 +225,7 @@ impl StoredBlob {
         BlobStat {
             size: self.content.len() as u64,
             leased: self.leased,
+            version: self.version,
         }
     }
 }

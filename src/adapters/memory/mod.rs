@@ -14,6 +14,7 @@ use crate::domain::digest::Digest;
 use crate::domain::record_key::RecordKey;
 use crate::domain::upload::{UploadId, UploadSession};
 use crate::ports::Clock;
+use crate::ports::blob_store::BlobVersion;
 
 /// A store in memory. Clones share what is stored.
 #[derive(Clone)]
@@ -24,7 +25,9 @@ pub struct MemoryStore {
 
 #[derive(Default)]
 struct State {
-    blobs: HashMap<Digest, StoredBlob>,
+    blobs: BTreeMap<Digest, StoredBlob>,
+    /// How often a blob has been stored or renewed.
+    changes: u128,
     uploads: HashMap<UploadId, StoredUpload>,
     records: BTreeMap<RecordKey, Bytes>,
 }
@@ -32,6 +35,7 @@ struct State {
 struct StoredBlob {
     content: Bytes,
     leased: SystemTime,
+    version: BlobVersion,
 }
 
 struct StoredUpload {
@@ -55,5 +59,12 @@ impl MemoryStore {
     // mutex was held has left it whole.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn fresh_version(&mut self) -> BlobVersion {
+        self.changes += 1;
+        BlobVersion::new(self.changes.to_be_bytes())
     }
 }

@@ -1,8 +1,11 @@
 //! Records in a sorted map.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use super::{MemoryStore, State};
+use crate::domain::name::RepositoryName;
 use crate::domain::record_key::{RecordKey, RecordSet};
 use crate::ports::record_store::{
     Expected, RecordWrite, RemoveOutcome, StoredRecord, Version, WriteOutcome,
@@ -55,6 +58,20 @@ impl RecordStore for MemoryStore {
         let state = self.state();
         let of_this_set = state.records.keys().filter(|key| key.set() == *set);
         let following = of_this_set.filter(|key| after.is_none_or(|after| *key.leaf() > *after));
+        Ok(following.take(limit).cloned().collect())
+    }
+
+    async fn repositories(
+        &self,
+        after: Option<&RepositoryName>,
+        limit: usize,
+    ) -> Result<Vec<RepositoryName>, StoreError> {
+        let state = self.state();
+        let names: BTreeSet<&RepositoryName> =
+            state.records.keys().filter_map(RecordKey::within).collect();
+        let following = names
+            .into_iter()
+            .filter(|name| after.is_none_or(|after| *name > after));
         Ok(following.take(limit).cloned().collect())
     }
 }

@@ -5,6 +5,7 @@ mod body_failures;
 mod cancellation;
 mod content;
 mod finish;
+mod listing;
 mod racing;
 mod sessions;
 

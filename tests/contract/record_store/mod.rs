@@ -4,6 +4,7 @@ mod comparing;
 mod listing;
 mod racing;
 mod removal;
+mod repositories;
 mod values;
 
 use bytes::Bytes;

@@ -8,11 +8,13 @@ use bytes::Bytes;
 use http::Method;
 use http::header::RETRY_AFTER;
 use octoserve::domain::digest::Digest;
+use octoserve::domain::name::RepositoryName;
 use octoserve::domain::range::ByteRange;
 use octoserve::domain::record_key::{RecordKey, RecordSet};
 use octoserve::domain::upload::{UploadId, UploadSession};
 use octoserve::ports::blob_store::{
-    AppendOutcome, BlobContent, BlobStat, FinishOutcome, HashedBlob, UploadStatus,
+    AppendOutcome, BlobContent, BlobRemoval, BlobStat, BlobVersion, FinishOutcome, HashedBlob,
+    Leftover, ListedBlob, UploadStatus,
 };
 use octoserve::ports::body::Body;
 use octoserve::ports::record_store::{
@@ -63,6 +65,18 @@ impl BlobStore for FailingStore {
         self.failure()
     }
 
+    async fn list(&self, _: Option<&Digest>, _: usize) -> Result<Vec<ListedBlob>, StoreError> {
+        self.failure()
+    }
+
+    async fn remove_if_unchanged(
+        &self,
+        _: &Digest,
+        _: &BlobVersion,
+    ) -> Result<BlobRemoval, StoreError> {
+        self.failure()
+    }
+
     async fn begin(&self, _: &UploadSession) -> Result<(), StoreError> {
         self.failure()
     }
@@ -97,6 +111,14 @@ impl BlobStore for FailingStore {
     async fn stale_uploads(&self, _: SystemTime, _: usize) -> Result<Vec<UploadId>, StoreError> {
         self.failure()
     }
+
+    async fn leftovers(&self, _: SystemTime, _: usize) -> Result<Vec<Leftover>, StoreError> {
+        self.failure()
+    }
+
+    async fn remove_leftover(&self, _: &Leftover) -> Result<bool, StoreError> {
+        self.failure()
+    }
 }
 
 #[async_trait]
@@ -119,6 +141,14 @@ impl RecordStore for FailingStore {
         _: Option<&str>,
         _: usize,
     ) -> Result<Vec<RecordKey>, StoreError> {
+        self.failure()
+    }
+
+    async fn repositories(
+        &self,
+        _: Option<&RepositoryName>,
+        _: usize,
+    ) -> Result<Vec<RepositoryName>, StoreError> {
         self.failure()
     }
 }
