@@ -89,6 +89,11 @@ impl Framing {
         !matches!(self.state, State::Head)
     }
 
+    /// Whether that is the body of the request with this number, from 1.
+    pub(super) const fn is_inside_body_of(&self, number: u64) -> bool {
+        self.is_inside_body() && self.heads == number
+    }
+
     /// Goes on by what was read.
     pub(super) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -287,7 +292,12 @@ mod tests {
     #[test]
     fn a_body_that_has_not_ended_is_known() {
         let length = follow("PUT /b HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\n123456");
-        assert!(length.is_inside_body());
+        assert!(length.is_inside_body() && length.is_inside_body_of(1));
+        let next = follow(
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n\
+             PUT /b HTTP/1.1\r\nhost: a\r\ncontent-length: 7\r\n\r\n1",
+        );
+        assert!(next.is_inside_body_of(2) && !next.is_inside_body_of(1));
         let chunked =
             follow("PUT /b HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n");
         assert!(chunked.is_inside_body());

@@ -1,7 +1,7 @@
 //! The sockets that the server listens on.
 
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -19,7 +19,8 @@ pub struct ListenError {
 }
 
 /// Listens on every address of a name, all on one port. A port of 0 is one that
-/// the kernel chooses. `::` takes IPv4 as well.
+/// the kernel chooses. `::` takes IPv4 as well, and `localhost` is both loopback
+/// addresses even where the hosts file knows only one (RFC 6761, 6.3).
 ///
 /// # Errors
 /// When the name has no address, or one of its addresses is taken. An address
@@ -33,6 +34,16 @@ pub fn listen(address: &str, port: u16) -> Result<Vec<TcpListener>, ListenError>
     };
     let mut candidates: Vec<SocketAddr> =
         (address, port).to_socket_addrs().map_err(failed)?.collect();
+    if address.eq_ignore_ascii_case("localhost") {
+        for loopback in [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ] {
+            if !candidates.iter().any(|known| known.ip() == loopback) {
+                candidates.push(SocketAddr::new(loopback, port));
+            }
+        }
+    }
     candidates.dedup();
     let mut listeners = Vec::new();
     let mut missing = io::Error::new(ErrorKind::NotFound, "the name has no address");
@@ -95,6 +106,14 @@ mod tests {
             ports.iter().all(|port| *port == ports[0] && *port != 0),
             "{ports:?}"
         );
+        let has = |address: IpAddr| {
+            let mut addresses = listeners.iter().map(|one| one.local_addr().unwrap().ip());
+            addresses.any(|one| one == address)
+        };
+        assert!(has(Ipv4Addr::LOCALHOST.into()));
+        // There may be no IPv6 at all.
+        let is_possible = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+        assert_eq!(has(Ipv6Addr::LOCALHOST.into()), is_possible);
         for listener in &listeners {
             TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         }

@@ -149,6 +149,17 @@ impl Progress {
         (number == self.requests.get()).then_some(refusal)
     }
 
+    /// Whether an HTTP/1 connection ends with the answer that is being made: the
+    /// server is stopping, or the rest of the request's body is not wanted. The
+    /// peer is told, so that it sends its next request elsewhere.
+    pub(super) fn is_last_answer(&self) -> bool {
+        let framing = self.framing.borrow();
+        let is_inside_body = framing
+            .as_ref()
+            .is_some_and(|framing| framing.is_inside_body_of(self.requests.get()));
+        is_inside_body || self.is_draining()
+    }
+
     /// A request has its answer, or will never have one.
     pub(super) fn end_request(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));

@@ -152,8 +152,14 @@ where
                     }
                 }
                 StepProjection::Running { future } => {
-                    let Ok(response) = ready!(future.poll(context));
+                    let Ok(mut response) = ready!(future.poll(context));
                     let companions = this.companions.take();
+                    if let Some((InFlight(progress), None)) = &companions
+                        && progress.is_last_answer()
+                    {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
                     return Poll::Ready(Ok(response.map(|body| AnswerBody {
                         content: Content::Application { body },
                         rest: None,
