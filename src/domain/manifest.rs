@@ -5,8 +5,11 @@
 //! clients' business.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use thiserror::Error;
 
 use super::digest::Digest;
@@ -85,20 +88,20 @@ pub struct Manifest {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
     schema_version: Option<u64>,
     media_type: Option<String>,
-    config: Option<Entry>,
-    layers: Option<Vec<Entry>>,
-    manifests: Option<Vec<Entry>>,
-    subject: Option<Entry>,
+    config: Option<Object<Entry>>,
+    layers: Option<Vec<Object<Entry>>>,
+    manifests: Option<Vec<Object<Entry>>>,
+    subject: Option<Object<Entry>>,
     artifact_type: Option<String>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry {
     #[serde(default)]
@@ -107,6 +110,30 @@ struct Entry {
     // Read so that an entry without a size, or with a negative one, is refused.
     #[serde(rename = "size")]
     _size: u64,
+}
+
+/// A struct that is read from an object only. Serde would also read it from a
+/// list of its fields' values, in which no client finds a digest.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, fields: M) -> Result<T, M::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,8 +148,9 @@ impl Manifest {
     /// # Errors
     /// When it is not a manifest that can be stored; the error says why.
     pub fn parse(bytes: &[u8], content_type: Option<&MediaType>) -> Result<Self, ManifestError> {
-        let document: Document = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Unreadable(error.to_string()))?;
+        // Of bytes, fields that are not read would be skipped whatever they hold.
+        let text = std::str::from_utf8(bytes).map_err(unreadable)?;
+        let Object(document): Object<Document> = serde_json::from_str(text).map_err(unreadable)?;
         match document.schema_version {
             Some(2) => {}
             Some(1) => return Err(ManifestError::SchemaVersion1),
@@ -134,6 +162,10 @@ impl Manifest {
             Kind::Index => parse_index(document, media_type),
         }
     }
+}
+
+fn unreadable(error: impl fmt::Display) -> ManifestError {
+    ManifestError::Unreadable(error.to_string())
 }
 
 fn media_type_of(
@@ -184,9 +216,10 @@ fn parse_image(document: Document, media_type: MediaType) -> Result<Manifest, Ma
     if document.manifests.is_some() {
         return Err(ManifestError::Ambiguous);
     }
-    let config = document.config.ok_or(ManifestError::NoConfig)?;
+    let Object(config) = document.config.ok_or(ManifestError::NoConfig)?;
     let layers = document.layers.unwrap_or_default();
-    let blobs = std::iter::once(&config).chain(&layers).map(|entry| {
+    let layers = layers.iter().map(|Object(layer)| layer);
+    let blobs = std::iter::once(&config).chain(layers).map(|entry| {
         let role = if is_nondistributable(&entry.media_type) {
             Role::NondistributableBlob
         } else {
@@ -197,7 +230,7 @@ fn parse_image(document: Document, media_type: MediaType) -> Result<Manifest, Ma
     Ok(Manifest {
         media_type,
         references: each_once(blobs),
-        subject: document.subject.map(|subject| subject.digest),
+        subject: document.subject.map(|Object(subject)| subject.digest),
         artifact_type: non_empty(document.artifact_type).or(non_empty(Some(config.media_type))),
         annotations: document.annotations,
     })
@@ -208,10 +241,11 @@ fn parse_index(document: Document, media_type: MediaType) -> Result<Manifest, Ma
         return Err(ManifestError::Ambiguous);
     }
     let children = document.manifests.unwrap_or_default();
+    let children = children.iter().map(|Object(child)| child);
     Ok(Manifest {
         media_type,
-        references: each_once(children.iter().map(|entry| (Role::Child, entry.digest))),
-        subject: document.subject.map(|subject| subject.digest),
+        references: each_once(children.map(|entry| (Role::Child, entry.digest))),
+        subject: document.subject.map(|Object(subject)| subject.digest),
         artifact_type: non_empty(document.artifact_type),
         annotations: document.annotations,
     })

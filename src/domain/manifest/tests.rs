@@ -178,6 +178,42 @@ fn what_is_no_manifest_is_refused() {
 }
 
 #[test]
+fn a_list_is_not_taken_for_an_object() {
+    let listed = |entry: &Value| json!([entry["mediaType"], entry["digest"], entry["size"]]);
+    for pointer in ["/config", "/layers/0"] {
+        let mut document = image();
+        let entry = document.pointer_mut(pointer).unwrap();
+        *entry = listed(entry);
+        assert!(parse(&document, Some(OCI_MANIFEST)).is_err(), "{document}");
+    }
+    let mut document = image();
+    document["subject"] = listed(&document["config"]);
+    assert!(parse(&document, Some(OCI_MANIFEST)).is_err(), "{document}");
+    let document = json!([
+        2,
+        OCI_MANIFEST,
+        image()["config"],
+        [],
+        null,
+        null,
+        null,
+        null
+    ]);
+    assert!(parse(&document, Some(OCI_MANIFEST)).is_err(), "{document}");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_refused_wherever_they_are() {
+    let (before, after) = (r#"{"schemaVersion":2,"manifests":[],"x":""#, r#""}"#);
+    let parse = |inside: &[u8]| {
+        let document = [before.as_bytes(), inside, after.as_bytes()].concat();
+        Manifest::parse(&document, Some(&OCI_INDEX.into()))
+    };
+    assert!(parse("ÿ".as_bytes()).is_ok());
+    assert!(matches!(parse(b"\xff"), Err(ManifestError::Unreadable(_))));
+}
+
+#[test]
 fn deep_nesting_is_refused_and_does_not_overflow() {
     let bytes = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
     assert!(Manifest::parse(&bytes, None).is_err());

@@ -44,7 +44,12 @@ fuzz_target!(|data: &[u8]| {
             says_what_the_document_says(&manifest, &value, content_type.as_ref());
             is_recorded_whole(&manifest, document);
         }
-        (Ok(_), None) => panic!("what is no JSON object was accepted"),
+        // Numbers and escapes that stand for nothing are no concern of ours in
+        // fields that are not read.
+        (Ok(_), None) => assert!(
+            std::str::from_utf8(document).is_ok() && has_fields(document),
+            "what is no JSON object was accepted"
+        ),
         (Err(error), _) => {
             let _ = error.to_string();
         }
@@ -168,6 +173,10 @@ fn is_recorded_whole(manifest: &Manifest, document: &[u8]) {
     );
 }
 
+fn has_fields(document: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(document).is_ok() && !field_names(document).is_empty()
+}
+
 /// Whether a field that is read stands in the document twice.
 fn has_a_field_twice(document: &[u8]) -> bool {
     const READ: [&str; 8] = [
@@ -180,6 +189,13 @@ fn has_a_field_twice(document: &[u8]) -> bool {
         "artifactType",
         "annotations",
     ];
+    let names = field_names(document);
+    READ.iter()
+        .any(|field| names.iter().filter(|name| name == field).count() > 1)
+}
+
+/// The names of an object's fields, each as often as it is there.
+fn field_names(document: &[u8]) -> Vec<String> {
     struct Names;
     impl<'de> Visitor<'de> for Names {
         type Value = Vec<String>;
@@ -197,7 +213,5 @@ fn has_a_field_twice(document: &[u8]) -> bool {
         }
     }
     let mut deserializer = serde_json::Deserializer::from_slice(document);
-    let names = deserializer.deserialize_map(Names).unwrap_or_default();
-    READ.iter()
-        .any(|field| names.iter().filter(|name| name == field).count() > 1)
+    deserializer.deserialize_map(Names).unwrap_or_default()
 }
