@@ -29,7 +29,17 @@ pub struct SettingsErrors(Vec<String>);
 
 impl SettingsErrors {
     pub(super) fn one(problem: impl fmt::Display) -> Self {
-        Self(vec![problem.to_string().replace('\n', " ")])
+        Self::all(vec![problem.to_string()])
+    }
+
+    /// A line each, also where a key or a path has characters that would end it
+    /// or move the cursor.
+    fn all(problems: Vec<String>) -> Self {
+        let line = |problem: String| match problem.contains(char::is_control) {
+            true => escaped(&problem),
+            false => problem,
+        };
+        Self(problems.into_iter().map(line).collect())
     }
 
     /// The problems, one line each.
@@ -80,7 +90,7 @@ pub fn load(
             .map_err(SettingsErrors::one)?;
     }
     if !problems.is_empty() {
-        return Err(SettingsErrors(problems));
+        return Err(SettingsErrors::all(problems));
     }
 
     let document: Document = layered
@@ -89,6 +99,17 @@ pub fn load(
         .map_err(SettingsErrors::one)?;
     let settings = Settings::try_from(&document)?;
     Ok(Loaded { settings, document })
+}
+
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => escaped.extend(character.escape_default()),
+            false => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> SettingsErrors {

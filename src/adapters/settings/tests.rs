@@ -139,3 +139,19 @@ fn every_problem_of_every_layer_is_reported_at_once() {
         ]
     );
 }
+
+#[test]
+fn a_problem_is_one_line_whatever_the_key_is_called() {
+    let found = problems(
+        r#"{"a\nb": 1, "server": {"\u001b[2J": 2}}"#,
+        &[("OCTOSERVE_SERVER_PLUGH_PLOVER\rXYZZY", "3")],
+    );
+    assert_eq!(
+        found,
+        [
+            r"a\nb in config.json: there is no such setting",
+            r"server.\u{1b}[2J in config.json: there is no such setting",
+            r"OCTOSERVE_SERVER_PLUGH_PLOVER\rXYZZY: there is no such setting",
+        ]
+    );
+}
