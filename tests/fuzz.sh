@@ -4,6 +4,7 @@
 #   bash tests/fuzz.sh                          about a minute in all
 #   bash tests/fuzz.sh SECONDS [TARGET...]      so many seconds for each target
 #   bash tests/fuzz.sh replay TARGET FILE       one input, with a backtrace
+#   bash tests/fuzz.sh build                    only builds the targets
 #
 # Targets are the files of tests/fuzz/targets. The seeds of each are in
 # tests/fuzz/seeds, what has crashed one before is in tests/fuzz/regressions, and
@@ -38,7 +39,7 @@ require_target() {
 build() {
     command -v c++ >/dev/null || fail 'libFuzzer is built from C++: install a C++ compiler (Debian: g++)'
     (cd "$crate" && cargo build --quiet --release "$@") || fail 'the fuzz targets do not build'
-    binaries=$target_dir/$(rustc --print host-tuple)/release
+    binaries=$target_dir/release
 }
 
 # The seeds of a target, a file each.
@@ -123,6 +124,12 @@ if [[ ${1:-} == replay ]]; then
     [[ -f $3 ]] || fail "there is no file $3"
     build --bin "$2"
     RUST_BACKTRACE=1 "$binaries/$2" "$3"
+    exit
+fi
+
+if [[ ${1:-} == build ]]; then
+    [[ $# -eq 1 ]] || fail 'usage: bash tests/fuzz.sh build'
+    build
     exit
 fi
 

@@ -21,7 +21,9 @@ packages=(
     # peers of the benchmark
     nginx docker-registry
     # what the scripts call
-    ca-certificates curl jq openssl shellcheck
+    ca-certificates curl jq openssl procps shellcheck
+    # libFuzzer, which the fuzz targets are linked with, is C++
+    g++
 )
 
 # Name, package and version. The conformance suite serves the specification's versions

@@ -18,27 +18,35 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release tools conformance clients)
+full=(packages shell fmt clippy doc rings test release tools conformance clients fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [conformance]="packages tools release"
     [clients]="packages tools release"
+    [fuzz-build]=packages
+    [fuzz]=fuzz-build
 )
 # These are built while the stages before them run, at a lower priority.
-behind=(tools release)
+behind=(tools release fuzz-build)
 
 stage_packages() { within 15m bash tests/install.sh packages; }
-stage_shell() { within 2m shellcheck tests/*.sh tests/clients/*.sh .ci/run; }
-stage_fmt() { within 2m cargo fmt --all --check; }
+stage_shell() { within 2m shellcheck tests/*.sh tests/clients/*.sh tests/fuzz/*.sh .ci/run; }
+stage_fmt() {
+    within 2m cargo fmt --all --check
+    within 2m cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+}
 stage_clippy() { within 15m cargo clippy --locked --all-targets -- --deny warnings; }
 stage_doc() { RUSTDOCFLAGS="--deny warnings" within 10m cargo doc --locked --no-deps; }
 # The inner rings compile without the crates of the outer ones, so they cannot name them.
+# That none of them names a ring outside it is tested by tests/rings.
 stage_rings() { within 10m cargo check --locked --no-default-features --lib; }
 stage_test() { within 20m cargo test --locked; }
 stage_release() { within 20m cargo build --locked --release; }
 stage_tools() { within 20m bash tests/install.sh tools; }
 stage_conformance() { within 10m bash tests/conformance.sh; }
 stage_clients() { within 25m bash tests/clients/all.sh; }
+stage_fuzz_build() { within 20m bash tests/fuzz.sh build; }
+stage_fuzz() { within 20m bash tests/fuzz.sh; }
 
 # A stage that hangs fails; what it has started goes with it.
 within() {
@@ -48,10 +56,31 @@ within() {
 declare -A result=() background=() began=()
 current=""
 
-# start_stage <name>: in the background, with its output in its log. Its process id is $!.
+# start_stage <name> [<niceness>]: in the background, with its output in its log. Its process
+# id is $!.
 start_stage() {
     began[$1]=$SECONDS
-    ("stage_${1//-/_}") >"$logs/$1.log" 2>&1 </dev/null &
+    (
+        [[ -z ${2:-} ]] || renice --priority "$2" --pid "$BASHPID" >/dev/null
+        "stage_${1//-/_}"
+    ) >"$logs/$1.log" 2>&1 </dev/null &
+}
+
+# Starts those of $behind that wait for nothing any more.
+start_behind() {
+    local name need
+    for name in "${behind[@]}"; do
+        if [[ -n ${began[$name]:-} ]]; then
+            continue
+        fi
+        for need in ${needs[$name]:-}; do
+            if [[ ${result[$need]:-} != passed ]]; then
+                continue 2
+            fi
+        done
+        start_stage "$name" 10
+        background[$name]=$!
+    done
 }
 
 run_stage() {
@@ -112,14 +141,10 @@ command -v cargo >/dev/null || {
     exit 1
 }
 
-for name in "${behind[@]}"; do
-    if [[ ${1:-full} == full ]]; then
-        start_stage "$name"
-        background[$name]=$!
-        renice --priority 10 --pid "$!" >/dev/null
-    fi
-done
 for name in "${stages[@]}"; do
+    if [[ ${1:-full} == full ]]; then
+        start_behind
+    fi
     run_stage "$name"
 done
 

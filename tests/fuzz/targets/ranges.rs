@@ -43,7 +43,8 @@ fuzz_target!(|data: &[u8]| -> Corpus {
                 let reversed = ranges
                     .iter()
                     .any(|range| matches!(range, Spec::Between(first, last) if first > last));
-                let refused_as_work = ranges.len() > MOST_RANGES.get() || overlaps(&satisfiable) > 1;
+                let refused_as_work =
+                    ranges.len() > MOST_RANGES.get() || overlaps(&satisfiable) > 1;
                 assert!(
                     satisfiable.is_empty() || reversed || refused_as_work,
                     "{header:?}"

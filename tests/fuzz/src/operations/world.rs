@@ -175,13 +175,7 @@ impl World {
     pub(super) fn file_of(&self, digest: &Digest) -> Option<PathBuf> {
         let (algorithm, hex) = (digest.algorithm().as_str(), digest.to_hex());
         let root = self.directory()?;
-        Some(
-            root.join("blobs")
-                .join(algorithm)
-                .join(&hex[..2])
-                .join(&hex[2..4])
-                .join(hex),
-        )
+        Some(root.join("blobs").join(algorithm).join(&hex[..2]).join(hex))
     }
 
     /// All content in a directory: what each file is called, and its bytes.
