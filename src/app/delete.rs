@@ -39,12 +39,16 @@ impl Registry {
 
     /// Deletes a manifest, and with it every tag that points to it.
     ///
-    /// The revision goes first: from then on the manifest is unknown, by its
-    /// digest and by its tags. A push of the same manifest may run meanwhile.
-    /// It writes revision, hint, tag, and then looks whether the revision still
-    /// stands. So if a tag is read here that the push has written, the revision
-    /// that it wrote before is seen too, and the tag is left alone; and if the
-    /// tag was read before the push wrote it, removing what was read fails.
+    /// What leads to the manifest goes first, its tags and its place among the
+    /// referrers, so that nothing leads nowhere should this stop halfway; then
+    /// the revision, and from then on the manifest is unknown.
+    ///
+    /// A push of the same manifest may run meanwhile, so afterwards both are
+    /// looked for once more. The push writes revision, referrer, hint, tag, and
+    /// then looks whether the revision still stands. So if a tag is read here
+    /// that the push has written, the revision that it wrote before is seen too,
+    /// and the tag is left alone; and if the tag was read before the push wrote
+    /// it, removing what was read fails.
     ///
     /// # Errors
     /// [`RegistryError::ManifestUnknown`] if there is no such manifest.
@@ -55,6 +59,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         let key = RecordKey::Revision(repository.clone(), *digest);
         let revision: Option<Revision> = self.record(&key).await?;
+        self.unlink(repository, digest, revision.as_ref()).await?;
         let removed = self.records.remove(&key, &Expected::Any).await?;
         self.facts.forget_revision(repository, digest);
         if let Some(subject) = revision.and_then(|revision| revision.subject) {
@@ -72,6 +77,55 @@ impl Registry {
                 Err(RegistryError::ManifestUnknown(Reference::Digest(*digest)))
             }
         }
+    }
+
+    /// Removes the tags that point to a manifest that is about to be deleted,
+    /// and takes it from the list of its subject's referrers.
+    async fn unlink(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        revision: Option<&Revision>,
+    ) -> Result<(), RegistryError> {
+        const BATCH: usize = 1000;
+        if let Some(subject) = revision.and_then(|revision| revision.subject) {
+            let referrer = RecordKey::Referrer(repository.clone(), subject, *digest);
+            self.records.remove(&referrer, &Expected::Any).await?;
+        }
+        let set = RecordSet::Tagged(repository.clone(), *digest);
+        let mut after: Option<String> = None;
+        loop {
+            let hints = self.records.list(&set, after.as_deref(), BATCH).await?;
+            for hint in &hints {
+                if let RecordKey::Tagged(_, _, tag) = hint {
+                    self.remove_tag_to(repository, tag, digest).await?;
+                }
+            }
+            match hints.last() {
+                Some(last) if hints.len() == BATCH => after = Some(last.leaf()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Removes a tag if it points to this manifest.
+    async fn remove_tag_to(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        let key = RecordKey::Tag(repository.clone(), tag.clone());
+        let Some(stored) = self.records.get(&key).await? else {
+            return Ok(());
+        };
+        let record: TagRecord =
+            decode(&stored.value).map_err(|error| RegistryError::damaged_record(&key, error))?;
+        if record.digest == *digest {
+            let expected = Expected::Matches(stored.version);
+            self.records.remove(&key, &expected).await?;
+        }
+        Ok(())
     }
 
     /// Takes a blob from a repository. Other repositories keep it.

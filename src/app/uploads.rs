@@ -148,22 +148,35 @@ impl Registry {
     }
 
     /// Abandons uploads to which nothing has happened since `before`, and
-    /// returns how many those were.
+    /// returns how many those were. What else calls that were cut off before
+    /// then have left in the store goes as well.
     ///
     /// # Errors
-    /// Only if the store fails.
+    /// Only if the store fails. One upload that cannot be abandoned does not
+    /// keep the others.
     pub async fn expire_uploads(&self, before: SystemTime) -> Result<u64, RegistryError> {
         const BATCH: usize = 1000;
         let mut expired = 0;
+        let mut failure = None;
+        let mut previous = Vec::new();
         loop {
             let stale = self.blobs.stale_uploads(before, BATCH).await?;
             for id in &stale {
-                expired += u64::from(self.blobs.abandon(*id).await?);
+                match self.blobs.abandon(*id).await {
+                    Ok(abandoned) => expired += u64::from(abandoned),
+                    Err(error) => failure = Some(error),
+                }
             }
-            if stale.len() < BATCH {
-                return Ok(expired);
+            // The same ones again: they cannot be abandoned.
+            if stale.len() < BATCH || stale == previous {
+                break;
             }
+            previous = stale;
         }
+        for leftover in self.blobs.leftovers(before, usize::MAX).await? {
+            self.blobs.remove_leftover(&leftover).await?;
+        }
+        failure.map_or(Ok(expired), |error| Err(error.into()))
     }
 
     /// An upload of this repository; one of another repository is unknown here.

@@ -1,0 +1,19 @@
+//! What the store promises, where something stops it in the middle.
+//!
+//! Every use case in [`use_cases`] is stopped at every step that it takes, and
+//! what it leaves behind is held to [`stored::Stored`], which reads the store
+//! itself and trusts nobody's word for it.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops where something is not as it says"
+)]
+
+mod at_the_ports;
+mod content;
+mod facts;
+mod registry;
+mod stopping;
+mod stored;
+mod use_cases;
