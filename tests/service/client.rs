@@ -98,8 +98,10 @@ impl Client {
             match self.receive() {
                 Ok(true) => {}
                 other => {
-                    let received = String::from_utf8_lossy(&self.received);
-                    panic!("the connection ended ({other:?}) after {received:?}");
+                    let count = self.received.len();
+                    let start = &self.received[..count.min(1000)];
+                    let start = String::from_utf8_lossy(start);
+                    panic!("the connection ended ({other:?}) after {count} bytes: {start:?}");
                 }
             }
         }

@@ -20,4 +20,8 @@ mod commands;
 mod configuration;
 mod http1;
 mod log_lines;
+mod malformed;
+mod memory;
+mod paths;
 mod signals;
+mod timeouts;

@@ -11,6 +11,7 @@ use super::Api;
 use super::refusal::Refusal;
 use super::response::{Response, content_response};
 use super::route::RouteError;
+use super::server::Malformed;
 
 /// Whether the server is ready; clones tell the same.
 #[derive(Clone, Debug, Default)]
@@ -27,11 +28,17 @@ impl Health {
 
 /// `/livez`: the process answers.
 pub(super) async fn live(State(api): State<Arc<Api>>, request: Request) -> Response {
+    if is_malformed(&request) {
+        return super::answer(State(api), request).await;
+    }
     answer(&api, &request, StatusCode::OK, "ok\n")
 }
 
 /// `/readyz`: the process takes requests.
 pub(super) async fn ready(State(api): State<Arc<Api>>, request: Request) -> Response {
+    if is_malformed(&request) {
+        return super::answer(State(api), request).await;
+    }
     match api.health.draining.load(Ordering::Relaxed) {
         false => answer(&api, &request, StatusCode::OK, "ok\n"),
         true => answer(
@@ -41,6 +48,11 @@ pub(super) async fn ready(State(api): State<Arc<Api>>, request: Request) -> Resp
             "draining\n",
         ),
     }
+}
+
+/// Whether it is to be refused, whatever it asks.
+fn is_malformed(request: &Request) -> bool {
+    request.extensions().get::<Malformed>().is_some()
 }
 
 /// A probe wants a status and perhaps a word, and comes every few seconds: it is

@@ -40,7 +40,7 @@ use self::request_body::RequestBody;
 use self::request_id::RequestIds;
 use self::request_log::RequestLog;
 use self::response::{Response, json_response};
-use self::server::ConnectionInfo;
+use self::server::{ConnectionInfo, Malformed};
 use crate::app::Registry;
 
 /// What old clients recognise a registry by.
@@ -79,9 +79,11 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
     let uri = request.uri();
     let route = Route::parse(request.method(), uri.path(), uri.query());
     let log = RequestLog::start(&request, &route, request_id.clone());
-    let answered = match route {
-        Ok(route) => dispatch(&api, route, request).await,
-        Err(error) => Err(error.into()),
+    let malformed = request.extensions().get::<Malformed>().copied();
+    let answered = match (malformed, route) {
+        (Some(malformed), _) => Err(malformed.into()),
+        (None, Ok(route)) => dispatch(&api, route, request).await,
+        (None, Err(error)) => Err(error.into()),
     };
     let mut response = answered.unwrap_or_else(Refusal::into_response);
     let headers = response.headers_mut();

@@ -7,12 +7,16 @@ use thiserror::Error;
 
 use super::response::{Response, json_response};
 use super::route::RouteError;
+use super::server::Malformed;
 use crate::app::RegistryError;
 use crate::ports::StoreErrorKind;
 
 /// Why a request is refused.
 #[derive(Clone, Debug, Error)]
 pub enum Refusal {
+    /// By its form.
+    #[error("the request is malformed: {0}")]
+    Malformed(#[from] Malformed),
     /// By its request line.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -79,6 +83,7 @@ impl Refusal {
     #[must_use]
     pub fn status_and_code(&self) -> (StatusCode, Code) {
         match self {
+            Self::Malformed(malformed) => (of_malformed(*malformed), Code::Unknown),
             Self::Route(error) => of_route(error),
             Self::Registry(error) => of_registry(error),
             Self::HeaderInvalid(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
@@ -135,6 +140,16 @@ impl Refusal {
 /// Left on a response for the log, which tells what the client is not told.
 #[derive(Clone, Debug)]
 pub(super) struct Refused(pub(super) Refusal);
+
+const fn of_malformed(malformed: Malformed) -> StatusCode {
+    match malformed {
+        Malformed::Syntax | Malformed::TwoLengths | Malformed::Host | Malformed::BareLineFeed => {
+            StatusCode::BAD_REQUEST
+        }
+        Malformed::LongRequestLine => StatusCode::URI_TOO_LONG,
+        Malformed::LargeHead => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    }
+}
 
 fn of_route(error: &RouteError) -> (StatusCode, Code) {
     match error {

@@ -14,18 +14,20 @@ use super::refusal::{Refusal, Refused};
 use super::request_id::RequestId;
 use super::response::Response;
 use super::route::{Route, RouteError};
-use super::server::ConnectionInfo;
+use super::server::{ConnectionInfo, Malformed};
 use crate::domain::name::RepositoryName;
 
 /// What the line says of a request before it is answered.
 pub(super) struct RequestLog {
     started: Instant,
-    method: Method,
+    /// None if it is not known.
+    method: Option<Method>,
     template: &'static str,
     repository: Option<RepositoryName>,
     request_id: RequestId,
     peer: Option<SocketAddr>,
     user_agent: Option<HeaderValue>,
+    is_written: bool,
 }
 
 impl RequestLog {
@@ -34,18 +36,20 @@ impl RequestLog {
         route: &Result<Route, RouteError>,
         request_id: RequestId,
     ) -> Self {
-        let route = route.as_ref().ok();
+        let extensions = request.extensions();
+        let malformed = extensions.get::<Malformed>().copied();
+        let route = route.as_ref().ok().filter(|_| malformed.is_none());
         Self {
             started: Instant::now(),
-            method: request.method().clone(),
+            method: (malformed != Some(Malformed::Syntax)).then(|| request.method().clone()),
             template: route.map_or("unknown", Route::template),
             repository: route.and_then(Route::repository).cloned(),
             request_id,
-            peer: request
-                .extensions()
+            peer: extensions
                 .get::<ConnectionInfo>()
                 .map(|connection| connection.peer),
             user_agent: request.headers().get(http::header::USER_AGENT).cloned(),
+            is_written: false,
         }
     }
 
@@ -63,7 +67,9 @@ impl RequestLog {
         Response::from_parts(parts, Body::new(logged))
     }
 
-    fn write(&self, status: StatusCode, sent: u64, outcome: Outcome<'_>) {
+    /// Writes the line; the status is none if there was no answer.
+    fn write(&mut self, status: Option<StatusCode>, sent: u64, outcome: Outcome<'_>) {
+        self.is_written = true;
         let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         let user_agent = self
             .user_agent
@@ -74,10 +80,10 @@ impl RequestLog {
             ($level:ident, $($extra:tt)*) => {
                 tracing::$level!(
                     target: "octoserve::request",
-                    method = self.method.as_str(),
+                    method = self.method.as_ref().map(Method::as_str),
                     route = self.template,
                     repository = self.repository.as_ref().map(RepositoryName::as_str),
-                    status = status.as_u16(),
+                    status = status.as_ref().map(StatusCode::as_u16),
                     bytes = sent,
                     duration_ms,
                     request_id = self.request_id.as_str(),
@@ -90,13 +96,14 @@ impl RequestLog {
         match outcome {
             Outcome::Answered => line!(info, "request answered"),
             Outcome::GivenUp => line!(info, "client went away"),
+            Outcome::Panicked => line!(error, "request failed: its thread panicked"),
             Outcome::Failed(failure) => {
                 line!(error, error = failure, "response broke off");
             }
             Outcome::Refused(refusal) => {
                 let (_, code) = refusal.status_and_code();
                 let source = std::error::Error::source(refusal).map(ToString::to_string);
-                if status.is_server_error() || is_damage(refusal) {
+                if status.is_some_and(|status| status.is_server_error()) || is_damage(refusal) {
                     line!(error, code = code.as_str(), error = %refusal, cause = source, "request failed");
                 } else {
                     line!(info, code = code.as_str(), error = %refusal, cause = source, "request refused");
@@ -106,9 +113,24 @@ impl RequestLog {
     }
 }
 
+/// A request whose answer is given up before there is one, because its connection
+/// ended, has a line as well.
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        if !self.is_written {
+            let outcome = match std::thread::panicking() {
+                true => Outcome::Panicked,
+                false => Outcome::GivenUp,
+            };
+            self.write(None, 0, outcome);
+        }
+    }
+}
+
 enum Outcome<'a> {
     Answered,
     GivenUp,
+    Panicked,
     Failed(&'a str),
     Refused(&'a Refusal),
 }
@@ -170,13 +192,13 @@ impl http_body::Body for LoggedBody {
 
 impl Drop for LoggedBody {
     fn drop(&mut self) {
-        let is_head = self.log.method == Method::HEAD;
+        let is_head = self.log.method == Some(Method::HEAD);
         let outcome = match (&self.failure, &self.refused) {
             (Some(failure), _) => Outcome::Failed(failure),
             (None, Some(Refused(refusal))) => Outcome::Refused(refusal),
             (None, None) if is_head || self.body.is_end_stream() => Outcome::Answered,
             (None, None) => Outcome::GivenUp,
         };
-        self.log.write(self.status, self.sent, outcome);
+        self.log.write(Some(self.status), self.sent, outcome);
     }
 }

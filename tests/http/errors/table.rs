@@ -1,6 +1,7 @@
 //! The table: every reason there is, with its status and its code.
 
 use http_body_util::BodyExt;
+use octoserve::adapters::http::server::Malformed;
 use octoserve::adapters::http::{Refusal, RouteError};
 use octoserve::app::RegistryError;
 use octoserve::domain::digest::{Digest, ParseDigestError};
@@ -151,6 +152,17 @@ fn registry_errors() -> Vec<(RegistryError, u16, &'static str)> {
     ]
 }
 
+fn malformations() -> Vec<(Malformed, u16, &'static str)> {
+    vec![
+        (Malformed::Syntax, 400, "UNKNOWN"),
+        (Malformed::TwoLengths, 400, "UNKNOWN"),
+        (Malformed::Host, 400, "UNKNOWN"),
+        (Malformed::BareLineFeed, 400, "UNKNOWN"),
+        (Malformed::LongRequestLine, 414, "UNKNOWN"),
+        (Malformed::LargeHead, 431, "UNKNOWN"),
+    ]
+}
+
 fn refusals() -> Vec<(Refusal, u16, &'static str)> {
     let routes = route_errors().into_iter().map(|(error, status, code)| {
         // A new variant is to be listed above: this does not compile without it.
@@ -190,6 +202,17 @@ fn refusals() -> Vec<(Refusal, u16, &'static str)> {
             | RegistryError::StorageFull(_)
             | RegistryError::Storage(_) => (Refusal::from(error), status, code),
         });
+    let malformations =
+        malformations()
+            .into_iter()
+            .map(|(malformed, status, code)| match malformed {
+                Malformed::Syntax
+                | Malformed::TwoLengths
+                | Malformed::Host
+                | Malformed::BareLineFeed
+                | Malformed::LongRequestLine
+                | Malformed::LargeHead => (Refusal::from(malformed), status, code),
+            });
     let own = [
         (
             Refusal::HeaderInvalid("the header does not read"),
@@ -202,7 +225,11 @@ fn refusals() -> Vec<(Refusal, u16, &'static str)> {
             "UNSUPPORTED",
         ),
     ];
-    routes.chain(registry).chain(own).collect()
+    routes
+        .chain(registry)
+        .chain(malformations)
+        .chain(own)
+        .collect()
 }
 
 #[test]

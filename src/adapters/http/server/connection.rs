@@ -20,14 +20,15 @@ use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::debug;
 
-use super::ConnectionInfo;
-use super::Limits;
+use super::content::RequestContent;
 use super::deadline::Deadline;
 use super::framing::Framing;
 use super::progress::{Overdue, Patience, Progress};
+use super::refusing::refuse;
 use super::service::Requests;
 use super::stream::{Transport, WatchedStream};
 use super::streams::Streams;
+use super::{ConnectionInfo, Limits};
 
 /// What HTTP/2 begins with.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -91,7 +92,9 @@ impl Protocols {
         progress: Rc<Progress>,
         application: S,
     ) where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+        S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
@@ -123,7 +126,9 @@ impl Protocols {
         application: S,
     ) -> Result<(), Ending>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+        S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + 'static,
         B: Body<Data = Bytes> + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
@@ -133,23 +138,36 @@ impl Protocols {
             Some(acceptor) => {
                 // A handshake is as long as a head may take.
                 progress.note_head(true);
-                let handshake = Opening(acceptor.accept(stream));
-                let stream = driven(handshake, &progress, patience).await?;
+                let mut handshake = Opening(acceptor.accept(stream));
+                let stream = driven(&mut handshake, &progress, patience).await?;
                 progress.note_head(false);
                 Transport::Tls(Box::new(stream))
             }
         };
         let mut stream = WatchedStream::new(transport, Rc::clone(&progress));
-        let detection = Opening(Box::pin(detect(&mut stream, &progress)));
-        match driven(detection, &progress, patience).await? {
+        let mut detection = Opening(Box::pin(detect(&mut stream, &progress)));
+        let protocol = driven(&mut detection, &progress, patience).await?;
+        drop(detection);
+        match protocol {
             None => Ok(()),
             Some(Protocol::Http1) => {
                 progress
                     .framing
                     .replace(Some(Framing::new(self.largest_head)));
-                let requests = Requests::new(application, Rc::clone(&progress), connection);
+                let requests = Requests::new(
+                    application.clone(),
+                    Rc::clone(&progress),
+                    connection.clone(),
+                );
                 let serving = self.http1.serve_connection(TokioIo::new(stream), requests);
-                driven(Http1(serving), &progress, patience).await
+                let mut serving = Http1(serving);
+                let served = driven(&mut serving, &progress, patience).await;
+                let Some(malformed) = progress.unreadable() else {
+                    return served;
+                };
+                let stream = serving.0.into_parts().io.into_inner();
+                let refusing = refuse(stream, malformed, connection, &progress, application);
+                driven(&mut Closing(Box::pin(refusing)), &progress, patience).await
             }
             Some(Protocol::Http2) => {
                 let requests = Requests::of_streams(application, Rc::clone(&progress), connection);
@@ -157,7 +175,7 @@ impl Protocols {
                 let serving = self
                     .http2(streams)
                     .serve_connection(TokioIo::new(stream), requests);
-                driven(Http2(serving), &progress, patience).await
+                driven(&mut Http2(serving), &progress, patience).await
             }
         }
     }
@@ -232,6 +250,22 @@ impl<T, F: Future<Output = io::Result<T>> + Unpin> Part for Opening<F> {
     }
 }
 
+/// After the last request: all that is left is to say so.
+struct Closing<F>(F);
+
+impl<F: Future<Output = io::Result<()>> + Unpin> Part for Closing<F> {
+    type Output = ();
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Ending>> {
+        let closed = Pin::new(&mut self.0).poll(context);
+        closed.map_err(|error| Ending::Broken(error.into()))
+    }
+
+    fn finish(&mut self) -> Result<(), Ending> {
+        Ok(())
+    }
+}
+
 struct Http1<S>(http1::Connection<TokioIo<WatchedStream>, S>)
 where
     S: hyper::service::HttpService<Incoming>;
@@ -244,7 +278,7 @@ macro_rules! impl_part {
     ($part:ident) => {
         impl<S, B> Part for $part<Requests<S>>
         where
-            S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
                 + Clone
                 + 'static,
             B: Body<Data = Bytes> + 'static,
@@ -271,7 +305,7 @@ impl_part!(Http2);
 /// Drives a part to its end, and ends it early when something is overdue or the
 /// server stops.
 async fn driven<P: Part>(
-    mut part: P,
+    part: &mut P,
     progress: &Progress,
     patience: &Patience,
 ) -> Result<P::Output, Ending> {

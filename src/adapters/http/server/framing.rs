@@ -10,23 +10,11 @@
 
 use memchr::memchr;
 
+use super::malformed::Malformed;
+
 /// The longest request line, in bytes. Nothing in a registry's URLs is long; a
 /// push that names a hundred tags fits.
 pub(super) const LONGEST_REQUEST_LINE: usize = 16 << 10;
-
-/// Why a request is not to be served, although hyper understands it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Both `Content-Length` and `Transfer-Encoding`: whoever is in between may
-    /// have taken the other one, and see other requests than we do.
-    TwoLengths,
-    /// No `Host`, or more than one.
-    Host,
-    /// The request line is too long.
-    LongRequestLine,
-    /// The head is too large.
-    LargeHead,
-}
 
 /// Where in the stream of requests a connection is.
 #[derive(Debug)]
@@ -37,7 +25,7 @@ pub(super) struct Framing {
     line: Vec<u8>,
     largest_head: usize,
     heads: u64,
-    refused: Option<(u64, Refusal)>,
+    refused: Option<(u64, Malformed)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +45,7 @@ struct Head {
     lines: usize,
     long_request_line: bool,
     is_http_10: bool,
+    has_bare_line_feed: bool,
     hosts: usize,
     content_length: Option<u64>,
     has_transfer_encoding: bool,
@@ -75,7 +64,7 @@ impl Framing {
     }
 
     /// The first request that is not to be served: its number, from 1, and why.
-    pub(super) const fn refused(&self) -> Option<(u64, Refusal)> {
+    pub(super) const fn refused(&self) -> Option<(u64, Malformed)> {
         self.refused
     }
 
@@ -150,10 +139,14 @@ impl Framing {
         match self.state {
             State::Head => {
                 self.head.size += line.len();
+                self.head.has_bare_line_feed |= !line.ends_with(b"\r\n");
                 if !text.is_empty() {
                     self.head.line(text);
                 } else if self.head.lines > 0 {
                     self.end_head();
+                } else {
+                    // Empty lines before a request are none of it.
+                    self.head = Head::default();
                 }
             }
             State::ChunkSize => {
@@ -172,19 +165,21 @@ impl Framing {
     fn end_head(&mut self) {
         let head = std::mem::take(&mut self.head);
         self.heads += 1;
-        let refusal = if head.long_request_line {
-            Some(Refusal::LongRequestLine)
+        let malformed = if head.long_request_line {
+            Some(Malformed::LongRequestLine)
         } else if head.size > self.largest_head {
-            Some(Refusal::LargeHead)
+            Some(Malformed::LargeHead)
         } else if head.has_transfer_encoding && head.content_length.is_some() {
-            Some(Refusal::TwoLengths)
+            Some(Malformed::TwoLengths)
+        } else if head.has_bare_line_feed {
+            Some(Malformed::BareLineFeed)
         } else if head.hosts != 1 && !head.is_http_10 {
-            Some(Refusal::Host)
+            Some(Malformed::Host)
         } else {
             None
         };
-        if let (None, Some(refusal)) = (self.refused, refusal) {
-            self.refused = Some((self.heads, refusal));
+        if let (None, Some(malformed)) = (self.refused, malformed) {
+            self.refused = Some((self.heads, malformed));
         }
         self.state = match head {
             Head {
@@ -315,26 +310,39 @@ mod tests {
                  PUT / HTTP/1.1\r\nhost: a\r\n{headers}\r\n\r\n0\r\n\r\n\
                  GET / HTTP/1.1\r\n\r\n"
             ));
-            assert_eq!(framing.refused(), Some((2, Refusal::TwoLengths)));
+            assert_eq!(framing.refused(), Some((2, Malformed::TwoLengths)));
         }
+    }
+
+    #[test]
+    fn a_line_of_a_head_ends_with_both_its_bytes() {
+        let refused = |text| follow(text).refused();
+        let bare = Some((1, Malformed::BareLineFeed));
+        assert_eq!(refused("GET / HTTP/1.1\nhost: a\r\n\r\n"), bare);
+        assert_eq!(refused("GET / HTTP/1.1\r\nhost: a\n\r\n"), bare);
+        assert_eq!(refused("GET / HTTP/1.1\r\nhost: a\r\n\n"), bare);
+        assert_eq!(refused("\n\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"), None);
     }
 
     #[test]
     fn a_request_names_one_host() {
         let refused = |text| follow(text).refused();
-        assert_eq!(refused("GET / HTTP/1.1\r\n\r\n"), Some((1, Refusal::Host)));
+        assert_eq!(
+            refused("GET / HTTP/1.1\r\n\r\n"),
+            Some((1, Malformed::Host))
+        );
         let twice = "GET / HTTP/1.1\r\nhost: a\r\nHOST: b\r\n\r\n";
-        assert_eq!(refused(twice), Some((1, Refusal::Host)));
+        assert_eq!(refused(twice), Some((1, Malformed::Host)));
     }
 
     #[test]
     fn a_head_and_its_first_line_have_a_largest_size() {
         let long = "x".repeat(LARGEST);
         let large = follow(&format!("GET / HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"));
-        assert_eq!(large.refused(), Some((1, Refusal::LargeHead)));
+        assert_eq!(large.refused(), Some((1, Malformed::LargeHead)));
         let line = "x".repeat(LONGEST_REQUEST_LINE);
         let mut framing = Framing::new(LARGEST);
         framing.follow(format!("GET /{line} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes());
-        assert_eq!(framing.refused(), Some((1, Refusal::LongRequestLine)));
+        assert_eq!(framing.refused(), Some((1, Malformed::LongRequestLine)));
     }
 }

@@ -9,6 +9,10 @@ use thiserror::Error;
 /// How many connections may wait to be accepted; the kernel has its own bound.
 const BACKLOG: i32 = 4096;
 
+/// So many bytes that the kernel has not sent yet are enough for it, per
+/// connection. It is also what a peer has to read to be seen to make progress.
+const UNSENT: u32 = 128 << 10;
+
 /// Why the server cannot listen.
 #[derive(Debug, Error)]
 #[error("cannot listen on {address} port {port}: {source}")]
@@ -78,6 +82,10 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // Connections inherit it.
     socket.set_tcp_nodelay(true)?;
+    // So that a peer that reads slowly is seen to read: else the kernel asks for
+    // more only when a third of its buffer, of megabytes, has gone. Where it does
+    // not know this, it keeps more for us, and slow peers have less patience.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

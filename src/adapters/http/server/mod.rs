@@ -12,7 +12,9 @@
 //!   of a request is bounded by the routes, because only they know whether they
 //!   wait for it.
 //! - **Trust.** A request whose end could be seen elsewhere by somebody between
-//!   us and the client is refused, and its connection closed.
+//!   us and the client is refused, and its connection closed. The application
+//!   answers it like any other, so that there is one table of refusals: the
+//!   request has a [`Malformed`] as an extension.
 //! - **Stopping.** When [`Drain`] starts, nothing more is accepted, idle
 //!   connections are closed, and others end with the answer that they are at.
 //!
@@ -20,11 +22,14 @@
 
 mod acceptor;
 mod connection;
+mod content;
 mod deadline;
 mod drain;
 mod framing;
 mod listen;
+mod malformed;
 mod progress;
+mod refusing;
 mod service;
 mod stream;
 mod streams;
@@ -42,15 +47,16 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service;
 use tracing::{info, warn};
 
 use self::acceptor::Acceptor;
+pub use self::content::RequestContent;
 pub use self::drain::Drain;
 pub use self::listen::{ListenError, listen};
+pub use self::malformed::Malformed;
 pub use self::tls::{Certificate, CertificateError};
 use self::worker::Worker;
 
@@ -112,7 +118,7 @@ impl Server {
     /// When a thread cannot be started, or TLS cannot be set up.
     pub async fn run<S, B>(self, application: S, drain: &Drain) -> io::Result<()>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
             + 'static,

@@ -11,7 +11,8 @@ use std::cell::{Cell, RefCell};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::framing::{Framing, Refusal};
+use super::framing::Framing;
+use super::malformed::Malformed;
 use super::streams::StreamProgress;
 
 /// How long a connection may take to end once all is said.
@@ -58,6 +59,10 @@ pub(super) struct Progress {
     arriving: Cell<bool>,
     /// Whether the connection is to end without a farewell.
     aborted: Cell<bool>,
+    /// Whether all answers so far have been written out.
+    settled: Cell<bool>,
+    /// What is wrong with a request that could not be read.
+    unreadable: Cell<Option<Malformed>>,
     /// The requests on the stream, while it is HTTP/1.
     pub(super) framing: RefCell<Option<Framing>>,
     /// The HTTP/2 stream that was last begun, on its way to its task.
@@ -78,6 +83,8 @@ impl Progress {
             draining: Cell::new(false),
             arriving: Cell::new(false),
             aborted: Cell::new(false),
+            settled: Cell::new(true),
+            unreadable: Cell::new(None),
             framing: RefCell::new(None),
             new_stream: RefCell::new(None),
             waker: RefCell::new(None),
@@ -119,6 +126,21 @@ impl Progress {
         }
     }
 
+    /// All bytes that there were to write were written.
+    pub(super) fn flushed(&self) {
+        self.settled.set(self.in_flight.get() == 0);
+    }
+
+    /// Whether whatever is written next answers no request that was read: hyper
+    /// says that it cannot read one.
+    pub(super) fn has_nothing_to_write(&self) -> bool {
+        self.settled.get() && self.framing.borrow().is_some()
+    }
+
+    pub(super) fn note_unreadable(&self, malformed: Malformed) {
+        self.unreadable.set(Some(malformed));
+    }
+
     /// There is nothing left but to close.
     pub(super) fn farewell(&self) {
         if self.farewell_since.get().is_none() {
@@ -131,7 +153,7 @@ impl Progress {
         let framing = self.framing.borrow();
         framing.as_ref().is_some_and(|framing| {
             framing.is_inside_body() || framing.is_inside_head() || framing.refused().is_some()
-        })
+        }) || self.unreadable.get().is_some()
     }
 
     pub(super) fn set_arriving(&self, arriving: bool) {
@@ -141,23 +163,27 @@ impl Progress {
     // What the service sees.
 
     /// A request begins. Returns why it is not to be served, if so.
-    pub(super) fn begin_request(&self) -> Option<Refusal> {
+    pub(super) fn begin_request(&self) -> Option<Malformed> {
+        self.settled.set(false);
         self.in_flight.set(self.in_flight.get() + 1);
         self.requests.set(self.requests.get() + 1);
         let framing = self.framing.borrow();
-        let (number, refusal) = framing.as_ref()?.refused()?;
-        (number == self.requests.get()).then_some(refusal)
+        let (number, malformed) = framing.as_ref()?.refused()?;
+        (number == self.requests.get()).then_some(malformed)
     }
 
     /// Whether an HTTP/1 connection ends with the answer that is being made: the
-    /// server is stopping, or the rest of the request's body is not wanted. The
-    /// peer is told, so that it sends its next request elsewhere.
+    /// server is stopping, or the rest of the request's body is not wanted, or it
+    /// is not known where the request ends. The peer is told, so that it sends
+    /// its next request elsewhere.
     pub(super) fn is_last_answer(&self) -> bool {
+        let number = self.requests.get();
         let framing = self.framing.borrow();
-        let is_inside_body = framing
-            .as_ref()
-            .is_some_and(|framing| framing.is_inside_body_of(self.requests.get()));
-        is_inside_body || self.is_draining()
+        let is_last = framing.as_ref().is_some_and(|framing| {
+            let refused = framing.refused();
+            framing.is_inside_body_of(number) || refused.is_some_and(|(first, _)| first <= number)
+        });
+        is_last || self.is_draining()
     }
 
     /// A request has its answer, or will never have one.
@@ -197,6 +223,11 @@ impl Progress {
     /// request is being answered, or none has begun to come.
     pub(super) fn may_end(&self) -> bool {
         self.in_flight.get() > 0 || (self.head_since.get().is_none() && !self.arriving.get())
+    }
+
+    /// What is wrong with a request that hyper could not read, if there was one.
+    pub(super) fn unreadable(&self) -> Option<Malformed> {
+        self.unreadable.get()
     }
 
     /// The peer is to notice that the connection did not end well.

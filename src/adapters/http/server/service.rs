@@ -7,16 +7,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
-use tracing::info;
 
 use super::ConnectionInfo;
-use super::framing::Refusal;
+use super::content::RequestContent;
 use super::progress::Progress;
 use super::streams::{PIECE, StreamProgress};
 
@@ -60,40 +59,29 @@ impl<S> Requests<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone,
+    S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible> + Clone,
 {
     type Response = Response<AnswerBody<B>>;
     type Error = Infallible;
     type Future = Answer<S, S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let refusal = self.progress.begin_request();
+        let malformed = self.progress.begin_request();
         let in_flight = InFlight(Rc::clone(&self.progress));
         let stream = self.streams.then(|| {
             let stream = Rc::<StreamProgress>::default();
             self.progress.new_stream.replace(Some(Rc::clone(&stream)));
             stream
         });
-        let step = match refusal {
-            Some(refusal) => {
-                info!(
-                    peer = %self.connection.peer,
-                    method = %request.method(),
-                    status = refusal.status().as_u16(),
-                    "refused a malformed request: {}", refusal.message(),
-                );
-                Step::Refused { refusal }
-            }
-            None => {
-                request.extensions_mut().insert(self.connection.clone());
-                Step::Waiting {
-                    application: self.application.clone(),
-                    request: Some(request),
-                }
-            }
-        };
+        if let Some(malformed) = malformed {
+            request.extensions_mut().insert(malformed);
+        }
+        request.extensions_mut().insert(self.connection.clone());
         Answer {
-            step,
+            step: Step::Waiting {
+                application: self.application.clone(),
+                request: Some(request.map(RequestContent::new)),
+            },
             companions: Some((in_flight, stream)),
         }
     }
@@ -101,6 +89,14 @@ where
 
 /// A request counts as being answered for as long as this lives.
 pub(super) struct InFlight(Rc<Progress>);
+
+impl InFlight {
+    /// What was taken for a request, and is answered like one.
+    pub(super) fn of_unreadable(progress: &Rc<Progress>) -> Self {
+        progress.begin_request();
+        Self(Rc::clone(progress))
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -122,15 +118,14 @@ pin_project! {
 pin_project! {
     #[project = StepProjection]
     enum Step<S, F> {
-        Refused { refusal: Refusal },
-        Waiting { application: S, request: Option<Request<Incoming>> },
+        Waiting { application: S, request: Option<Request<RequestContent>> },
         Running { #[pin] future: F },
     }
 }
 
 impl<S, B> Future for Answer<S, S::Future>
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>,
 {
     type Output = Result<Response<AnswerBody<B>>, Infallible>;
 
@@ -138,9 +133,6 @@ where
         let mut this = self.project();
         loop {
             let future = match this.step.as_mut().project() {
-                StepProjection::Refused { refusal } => {
-                    return Poll::Ready(Ok(refusal.answer(this.companions.take())));
-                }
                 StepProjection::Waiting {
                     application,
                     request,
@@ -161,7 +153,7 @@ where
                         response.headers_mut().insert(CONNECTION, close);
                     }
                     return Poll::Ready(Ok(response.map(|body| AnswerBody {
-                        content: Content::Application { body },
+                        body,
                         rest: None,
                         companions,
                     })));
@@ -176,18 +168,10 @@ pin_project! {
     /// The body of an answer.
     pub(super) struct AnswerBody<B> {
         #[pin]
-        content: Content<B>,
+        body: B,
         // What is left of a frame that is too large for a stream.
         rest: Option<Bytes>,
         companions: Option<Companions>,
-    }
-}
-
-pin_project! {
-    #[project = ContentProjection]
-    enum Content<B> {
-        Refusal { text: Option<Bytes> },
-        Application { #[pin] body: B },
     }
 }
 
@@ -207,12 +191,9 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
         if let Some(stream) = stream {
             stream.taken();
         }
-        let frame = match (this.rest.take(), this.content.project()) {
-            (Some(rest), _) => Some(Ok(Frame::data(rest))),
-            (None, ContentProjection::Refusal { text }) => {
-                text.take().map(|text| Ok(Frame::data(text)))
-            }
-            (None, ContentProjection::Application { body }) => ready!(body.poll_frame(context)),
+        let frame = match this.rest.take() {
+            Some(rest) => Some(Ok(Frame::data(rest))),
+            None => ready!(this.body.poll_frame(context)),
         };
         let Some(stream) = stream else {
             return Poll::Ready(frame);
@@ -222,21 +203,12 @@ impl<B: Body<Data = Bytes>> Body for AnswerBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none()
-            && match &self.content {
-                Content::Refusal { text } => text.is_none(),
-                Content::Application { body } => body.is_end_stream(),
-            }
+        self.rest.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let left = self.rest.as_ref().map_or(0, |rest| rest.len() as u64);
-        let mut hint = match &self.content {
-            Content::Refusal { text } => {
-                SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64))
-            }
-            Content::Application { body } => body.size_hint(),
-        };
+        let mut hint = self.body.size_hint();
         hint.set_lower(hint.lower() + left);
         if let Some(upper) = hint.upper() {
             hint.set_upper(upper + left);
@@ -255,46 +227,5 @@ fn piece(frame: Frame<Bytes>, rest: &mut Option<Bytes>) -> Frame<Bytes> {
             Frame::data(data)
         }
         Err(trailers) => trailers,
-    }
-}
-
-impl Refusal {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::TwoLengths | Self::Host => StatusCode::BAD_REQUEST,
-            Self::LongRequestLine => StatusCode::URI_TOO_LONG,
-            Self::LargeHead => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        }
-    }
-
-    const fn message(self) -> &'static str {
-        match self {
-            Self::TwoLengths => "it has both Content-Length and Transfer-Encoding",
-            Self::Host => "it does not have exactly one Host header",
-            Self::LongRequestLine => "its URI is too long",
-            Self::LargeHead => "its headers are too large",
-        }
-    }
-
-    /// The answer, after which the connection is closed.
-    fn answer<B>(self, companions: Option<Companions>) -> Response<AnswerBody<B>> {
-        let text = format!(
-            r#"{{"errors":[{{"code":"UNKNOWN","message":"the request is malformed: {}"}}]}}"#,
-            self.message()
-        );
-        let length = HeaderValue::from(text.len());
-        let mut response = Response::new(AnswerBody {
-            content: Content::Refusal {
-                text: Some(text.into()),
-            },
-            rest: None,
-            companions,
-        });
-        *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_LENGTH, length);
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 }

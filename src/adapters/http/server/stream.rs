@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use http::StatusCode;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::malformed::Malformed;
 use super::progress::Progress;
 
 /// How much of a request that nobody wants is still read, so that its sender
@@ -106,6 +108,8 @@ pub(super) struct WatchedStream {
     /// What was read to find out the protocol, to be read again.
     prefix: Vec<u8>,
     closing: Closing,
+    /// Whether it is not hyper who writes.
+    ours: bool,
 }
 
 enum Closing {
@@ -121,12 +125,39 @@ impl WatchedStream {
             progress,
             prefix: Vec::new(),
             closing: Closing::Not,
+            ours: false,
         }
     }
 
     /// Makes these the next bytes that are read.
     pub(super) fn unread(&mut self, bytes: &[u8]) {
         self.prefix = bytes.to_vec();
+    }
+
+    /// From now on what is written is written, and what is closed is closed.
+    pub(super) fn take_over(&mut self) {
+        self.ours = true;
+    }
+
+    /// Keeps back what hyper answers to a request that it cannot read: a status
+    /// and no more. It is answered in words once hyper is done with it. Returns
+    /// whether these bytes are that.
+    fn keep_back(&self, bytes: &[u8]) -> bool {
+        if self.ours {
+            return false;
+        }
+        if self.progress.unreadable().is_none() {
+            if !self.progress.has_nothing_to_write() {
+                return false;
+            }
+            let status = bytes
+                .get("HTTP/1.1 ".len()..)
+                .and_then(|rest| rest.get(..3));
+            let status = status.and_then(|status| StatusCode::from_bytes(status).ok());
+            let malformed = Malformed::of_unreadable(status.unwrap_or(StatusCode::BAD_REQUEST));
+            self.progress.note_unreadable(malformed);
+        }
+        true
     }
 
     fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -199,6 +230,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.keep_back(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.transport).poll_write(context, bytes);
         self.note(written)
     }
@@ -208,6 +242,9 @@ impl AsyncWrite for WatchedStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.keep_back(slices.first().map_or(&[], |first| first)) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let written = Pin::new(&mut self.transport).poll_write_vectored(context, slices);
         self.note(written)
     }
@@ -218,6 +255,9 @@ impl AsyncWrite for WatchedStream {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.transport).poll_flush(context);
+        if flushed.is_ready() {
+            self.progress.flushed();
+        }
         self.note(flushed)
     }
 
@@ -225,6 +265,9 @@ impl AsyncWrite for WatchedStream {
     /// it for a while: closing outright would answer it with a reset, and that
     /// makes the peer's kernel throw away an answer that it has not read yet.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.progress.unreadable().is_some() && !self.ours {
+            return Poll::Ready(Ok(()));
+        }
         if matches!(self.closing, Closing::Not) {
             let closed = Pin::new(&mut self.transport).poll_shutdown(context);
             ready!(self.note(closed))?;

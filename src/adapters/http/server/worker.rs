@@ -19,7 +19,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::spawn_local;
@@ -29,6 +28,7 @@ use tower_service::Service;
 use tracing::{debug, error};
 
 use super::connection::Protocols;
+use super::content::RequestContent;
 use super::progress::Progress;
 use super::{ConnectionInfo, Limits};
 
@@ -66,7 +66,7 @@ impl Worker {
         application: S,
     ) -> io::Result<Self>
     where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
             + 'static,
@@ -147,7 +147,9 @@ async fn run<S, B>(
     application: S,
 ) -> CutOff
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + 'static,
+    S: Service<Request<RequestContent>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + 'static,
     B: Body<Data = Bytes> + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
