@@ -47,6 +47,14 @@ impl Durability {
         }
     }
 
+    /// Has all of `items` put on the disk with whatever is synced next, so before
+    /// anything is acknowledged, and does not wait for it.
+    pub(super) fn sync_with_the_next(&self, items: Vec<Unsynced>) {
+        if let Some(queue) = &self.queue {
+            queue.add(items);
+        }
+    }
+
     /// Makes a directory and those above it, and adds the directories that have
     /// got a new name to `changed`.
     pub(super) fn ensure_directory(

@@ -78,7 +78,7 @@ impl FilesystemStore {
         for directory in layout.fixed_directories() {
             durability.ensure_directory(&directory, &mut changed)?;
         }
-        durability.sync(changed)?;
+        durability.sync_with_the_next(changed);
         let locks = Locks::open(&layout)?;
         Ok(Self(Arc::new(Shared {
             layout,

@@ -43,6 +43,8 @@ pub(super) struct SyncQueue {
 struct State {
     gathering: Arc<Batch>,
     waiting: Vec<Unsynced>,
+    /// What nobody waits for, but whoever waits for anything relies on.
+    added: Vec<Unsynced>,
     syncing: bool,
     paused_until: Option<Instant>,
 }
@@ -61,6 +63,11 @@ impl SyncQueue {
             root,
             state: Mutex::default(),
         }
+    }
+
+    /// Has `items` synced with every batch until one succeeds.
+    pub(super) fn add(&self, items: Vec<Unsynced>) {
+        self.state().added.extend(items);
     }
 
     /// Returns when all of `items` are on the disk.
@@ -89,7 +96,9 @@ impl SyncQueue {
     /// one of those who have come since, to sync the next one.
     fn sync_gathered<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let batch = std::mem::take(&mut state.gathering);
-        let items = std::mem::take(&mut state.waiting);
+        let mut items = std::mem::take(&mut state.waiting);
+        let added = std::mem::take(&mut state.added);
+        items.extend(added.iter().cloned());
         state.syncing = true;
         let started = Instant::now();
         let paused = state.paused_until.is_some_and(|until| started < until);
@@ -104,6 +113,9 @@ impl SyncQueue {
             state.paused_until = Some(Instant::now() + PAUSE);
         }
         state.syncing = false;
+        if outcome.is_err() {
+            state.added.extend(added);
+        }
         // Nobody else has this batch's outcome to tell.
         let _ = batch.outcome.set(outcome);
         batch.changed.notify_all();
