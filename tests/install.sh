@@ -20,6 +20,8 @@ packages=(
     crun uidmap fuse-overlayfs iptables
     # peers of the benchmark
     nginx docker-registry
+    # the base of the image's build stage, and its name server
+    busybox-static dnsmasq-base
     # what the scripts call
     ca-certificates curl jq openssl procps shellcheck
     # libFuzzer, which the fuzz targets are linked with, is C++

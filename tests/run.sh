@@ -18,13 +18,14 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release tools conformance clients fuzz-build fuzz)
+full=(packages shell fmt clippy doc rings test release tools conformance clients image fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [conformance]="packages tools release"
     [clients]="packages tools release"
     [fuzz-build]=packages
     [fuzz]=fuzz-build
+    [image]="packages release"
 )
 # These are built while the stages before them run, at a lower priority.
 behind=(tools release fuzz-build)
@@ -41,12 +42,20 @@ stage_doc() { RUSTDOCFLAGS="--deny warnings" within 10m cargo doc --locked --no-
 # That none of them names a ring outside it is tested by tests/rings.
 stage_rings() { within 10m cargo check --locked --no-default-features --lib; }
 stage_test() { within 20m cargo test --locked; }
-stage_release() { within 20m cargo build --locked --release; }
+# Linked statically as in the image, so that what is tested is what is shipped. Flags for
+# the target alone need --target, which has a directory of its own.
+stage_release() {
+    local host target=${CARGO_TARGET_DIR:-target}
+    host=$(rustc --version --verbose | sed -n 's/^host: //p')
+    RUSTFLAGS="-C target-feature=+crt-static" within 20m cargo build --locked --release --target "$host"
+    install -D "$target/$host/release/octoserve" "$target/release/octoserve"
+}
 stage_tools() { within 20m bash tests/install.sh tools; }
 stage_conformance() { within 10m bash tests/conformance.sh; }
 stage_clients() { within 25m bash tests/clients/all.sh; }
 stage_fuzz_build() { within 20m bash tests/fuzz.sh build; }
 stage_fuzz() { within 20m bash tests/fuzz.sh; }
+stage_image() { within 10m bash tests/image.sh; }
 
 # A stage that hangs fails; what it has started goes with it.
 within() {
