@@ -107,6 +107,17 @@ impl Client {
         }
     }
 
+    /// Reads so many bytes, unless the connection ends before.
+    pub(crate) fn try_bytes(&mut self, count: usize) -> Result<Vec<u8>, End> {
+        while self.received.len() < count {
+            if !self.receive()? {
+                return Err(End::Closed);
+            }
+        }
+        let rest = self.received.split_off(count);
+        Ok(std::mem::replace(&mut self.received, rest))
+    }
+
     /// Reads so many bytes.
     pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
         self.receive_until(|received| (received.len() >= count).then_some(count))

@@ -5,7 +5,7 @@ use octoserve::domain::digest::{Algorithm, Digest};
 use crate::client::Client;
 use crate::process::Octoserve;
 
-/// So many bytes that do not repeat soon.
+/// So many bytes, which repeat after a length that no buffer has.
 pub(crate) fn bytes(count: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
@@ -14,7 +14,12 @@ pub(crate) fn bytes(count: usize) -> Vec<u8> {
         state ^= state << 5;
         state.to_le_bytes()[0]
     };
-    std::iter::repeat_with(&mut next).take(count).collect()
+    let mut content: Vec<u8> = std::iter::repeat_with(&mut next).take(100_003).collect();
+    while content.len() < count {
+        content.extend_from_within(..);
+    }
+    content.truncate(count);
+    content
 }
 
 pub(crate) fn digest_of(content: &[u8]) -> Digest {
@@ -32,8 +37,12 @@ pub(crate) fn begin_upload(client: &mut Client, repository: &str) -> String {
 
 /// Pushes a blob in one request and returns its path.
 pub(crate) fn push_blob(server: &Octoserve, repository: &str, content: &[u8]) -> String {
+    push_blob_by(&mut server.connect(), repository, content)
+}
+
+/// The same, on this connection.
+pub(crate) fn push_blob_by(client: &mut Client, repository: &str, content: &[u8]) -> String {
     let digest = digest_of(content);
-    let mut client = server.connect();
     client.send(format!(
         "POST /v2/{repository}/blobs/uploads/?digest={digest} HTTP/1.1\r\nhost: a\r\n\
          content-length: {}\r\n\r\n",

@@ -14,14 +14,18 @@
 
 mod client;
 mod content;
+mod frames;
 mod process;
 
 mod commands;
 mod configuration;
 mod http1;
+mod http2;
+mod http2_abuse;
 mod log_lines;
 mod malformed;
 mod memory;
 mod paths;
 mod signals;
 mod timeouts;
+mod tls;
