@@ -197,13 +197,31 @@ impl Registry {
         let claim = Claim::new(size);
         let moment = self.facts.moment(self.clock.now());
         if self.claim(repository, digest).await?.as_ref() != Some(&claim) {
-            let write = RecordWrite {
-                key: RecordKey::Claim(repository.clone(), *digest),
-                value: encode(&claim)?,
-                expected: Expected::Any,
-            };
-            self.records.write(&[write]).await?;
+            return self.write_claim_anew(repository, digest, size).await;
         }
+        self.facts.learn_claim(repository, digest, &claim, moment);
+        Ok(ClaimedBlob {
+            digest: *digest,
+            size,
+        })
+    }
+
+    /// As [`write_claim`](Self::write_claim), whether or not the repository has
+    /// that claim, or one that does not read.
+    pub(super) async fn write_claim_anew(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<ClaimedBlob, RegistryError> {
+        let claim = Claim::new(size);
+        let moment = self.facts.moment(self.clock.now());
+        let write = RecordWrite {
+            key: RecordKey::Claim(repository.clone(), *digest),
+            value: encode(&claim)?,
+            expected: Expected::Any,
+        };
+        self.records.write(&[write]).await?;
         self.facts.learn_claim(repository, digest, &claim, moment);
         Ok(ClaimedBlob {
             digest: *digest,

@@ -95,7 +95,11 @@ impl Registry {
         let upload = self.upload_of(repository, id).await?;
         let (offset, body) = self.admit(&upload, chunk)?;
         match self.blobs.finish(id, offset, body, digest).await? {
-            FinishOutcome::Finished(stat) => self.write_claim(repository, digest, stat.size).await,
+            FinishOutcome::Finished(stat) => {
+                // Whether or not there is a claim already, which may be on
+                // content that was lost: the new content is durable with it.
+                self.write_claim_anew(repository, digest, stat.size).await
+            }
             FinishOutcome::Unknown => Err(RegistryError::UploadUnknown),
             FinishOutcome::OutOfOrder { received } => {
                 Err(RegistryError::ChunkOutOfOrder { received })

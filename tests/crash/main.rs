@@ -10,10 +10,19 @@
     reason = "a test stops where something is not as it says"
 )]
 
+#[cfg(target_arch = "x86_64")]
+mod at_system_calls;
 mod at_the_ports;
+#[cfg(target_arch = "x86_64")]
+mod child;
 mod content;
+mod damage;
 mod facts;
+#[cfg(target_arch = "x86_64")]
+mod power_loss;
 mod registry;
 mod stopping;
 mod stored;
+#[cfg(target_arch = "x86_64")]
+mod tracing;
 mod use_cases;

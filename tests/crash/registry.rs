@@ -45,6 +45,8 @@ impl Ports {
         let rules = RegistryRules {
             // Every lease is old, so every use case that may renew one does.
             grace: Duration::ZERO,
+            // What is stored decides, not what is remembered of it.
+            cache_size: 0,
             ..RegistryRules::default()
         };
         Registry::new(

@@ -111,11 +111,6 @@ impl Stored {
     ) -> Option<()> {
         let name: RepositoryName = repository.parse().ok()?;
         let digest = |algorithm: &str, hex: &str| format!("{algorithm}:{hex}").parse().ok();
-        // These may lose their bytes with the power until they are
-        // acknowledged, and are no records then.
-        if content.is_empty() && matches!(part, "_blobs" | "_revisions" | "_tagged") {
-            return Some(());
-        }
         match (part, rest) {
             ("_blobs", [algorithm, hex]) => {
                 let claim: Claim = decode(content).ok()?;
@@ -173,7 +168,6 @@ impl Stored {
         }
         for key in keys {
             let record = ports.records.get(&key).await.expect("reads");
-            // Lists show files, and one that is empty is no record.
             if let Some(record) = record
                 && stored.take(&key, &record.value).is_none()
             {

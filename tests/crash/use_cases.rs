@@ -19,6 +19,8 @@ pub(crate) const PREPARED: u64 = 1;
 /// A change of a store, on the ground of an image that is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UseCase {
+    /// The ground of all others, where there was nothing.
+    FirstPush,
     BeginUpload,
     AppendFirstChunk,
     AppendNextChunk,
@@ -52,14 +54,15 @@ pub(crate) enum UseCase {
 use UseCase::{
     AppendFirstChunk, AppendNextChunk, BeginUpload, CancelUpload, DeleteBlob, DeleteLastManifest,
     DeleteManifest, DeleteReferrer, DeleteTag, ExpireUploads, FinishWithLastChunk,
-    FinishWithoutChunk, Mount, PushAgain, PushBlob, PushBlobOfAnotherRepository,
+    FinishWithoutChunk, FirstPush, Mount, PushAgain, PushBlob, PushBlobOfAnotherRepository,
     PushBlobThatIsThere, PushBlobThatWasDeleted, PushByDigest, PushByDigestWithTags, PushByTag,
     PushIfMatch, PushIfNoneMatch, PushIndex, PushLargeBlob, PushReferrer, PushToNewRepository,
     Retag,
 };
 
 impl UseCase {
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
+        FirstPush,
         BeginUpload,
         AppendFirstChunk,
         AppendNextChunk,
@@ -118,11 +121,10 @@ impl UseCase {
             }
             _ => {}
         }
-        for layer in layers() {
-            push_blob(registry, &home(), &layer).await?;
+        if self == FirstPush {
+            return Ok(());
         }
-        push(registry, &home(), &image(), to_tag("stands")).await?;
-        push(registry, &home(), &old(), to_tag("v1")).await?;
+        push_first(registry).await?;
         match self {
             PushIndex | DeleteManifest => {
                 push(registry, &home(), &new(), to_digest(&new(), &["v2", "v3"])).await?;
@@ -158,6 +160,7 @@ impl UseCase {
     /// Makes the change, or goes on with it where it was interrupted before.
     pub(crate) async fn perform(self, registry: &Registry) -> Result<(), RegistryError> {
         match self {
+            FirstPush => push_first(registry).await,
             BeginUpload => {
                 registry.begin_upload(&home(), Algorithm::Sha256).await?;
                 Ok(())
@@ -263,7 +266,7 @@ pub(crate) fn digests() -> &'static [Digest] {
     &DIGESTS
 }
 
-fn home() -> RepositoryName {
+pub(crate) fn home() -> RepositoryName {
     repository("library/alpine")
 }
 
@@ -275,13 +278,13 @@ fn prepared_upload() -> UploadId {
     UploadId::new(Uuid::from_u128(u128::from(PREPARED)))
 }
 
-fn layers() -> Vec<Bytes> {
+pub(crate) fn layers() -> Vec<Bytes> {
     static LAYERS: LazyLock<Vec<Bytes>> =
         LazyLock::new(|| (1..4).map(|seed| bytes(seed, 300)).collect());
     LAYERS.clone()
 }
 
-fn blob() -> Bytes {
+pub(crate) fn blob() -> Bytes {
     bytes(7, 2000)
 }
 
@@ -299,11 +302,11 @@ fn old() -> Document {
     Document::image(&layers()[..2])
 }
 
-fn new() -> Document {
+pub(crate) fn new() -> Document {
     Document::image(&layers()[1..])
 }
 
-fn referrer() -> Document {
+pub(crate) fn referrer() -> Document {
     Document::image_about(&layers()[..1], Some(&new()))
 }
 
@@ -328,6 +331,14 @@ async fn push(
         target,
     };
     registry.put_manifest(repository, &push).await.map(drop)
+}
+
+async fn push_first(registry: &Registry) -> Result<(), RegistryError> {
+    for layer in layers() {
+        push_blob(registry, &home(), &layer).await?;
+    }
+    push(registry, &home(), &image(), to_tag("stands")).await?;
+    push(registry, &home(), &old(), to_tag("v1")).await
 }
 
 async fn push_blob(

@@ -20,11 +20,14 @@ pub(super) struct Durability {
 impl Durability {
     /// For a store in `root`, which is made if it is not there.
     pub(super) fn new(root: &Path, fsync: bool) -> Result<Self, StoreError> {
-        fs::create_dir_all(root).map_err(failed("create", root))?;
+        let mut changed = Vec::new();
+        ensure_directory(root, &mut changed)?;
         let directory = File::open(root).map_err(failed("open", root))?;
-        Ok(Self {
+        let durability = Self {
             queue: fsync.then(|| SyncQueue::new(directory)),
-        })
+        };
+        durability.sync_with_the_next(changed);
+        Ok(durability)
     }
 
     /// Puts a file's bytes, and its length, on the disk.
@@ -55,36 +58,9 @@ impl Durability {
         }
     }
 
-    /// Makes a directory and those above it, and adds the directories that have
-    /// got a new name to `changed`.
-    pub(super) fn ensure_directory(
-        &self,
-        path: &Path,
-        changed: &mut Vec<Unsynced>,
-    ) -> Result<(), StoreError> {
-        match fs::create_dir(path) {
-            Ok(()) => {
-                changed.extend(
-                    path.parent()
-                        .map(|parent| Unsynced::Directory(parent.into())),
-                );
-                Ok(())
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let Some(parent) = path.parent() else {
-                    return Err(failed("create", path)(error));
-                };
-                self.ensure_directory(parent, changed)?;
-                self.ensure_directory(path, changed)
-            }
-            Err(error) => Err(failed("create", path)(error)),
-        }
-    }
-
     /// Renames a file to its place, and makes the directory if it is not there,
     /// or goes away at the same moment because it was empty. As for
-    /// [`Durability::ensure_directory`] with `changed`; the directory of
+    /// [`ensure_directory`] with `changed`; the directory of
     /// `target` itself is not among them.
     pub(super) fn rename(
         &self,
@@ -104,12 +80,35 @@ impl Durability {
                 {
                     attempt += 1;
                     if let Some(parent) = target.parent() {
-                        self.ensure_directory(parent, changed)?;
+                        ensure_directory(parent, changed)?;
                     }
                 }
                 Err(error) => return Err(failed("rename to", target)(error)),
             }
         }
+    }
+}
+
+/// Makes a directory and those above it, and adds the directories that have
+/// got a new name to `changed`.
+pub(super) fn ensure_directory(path: &Path, changed: &mut Vec<Unsynced>) -> Result<(), StoreError> {
+    match fs::create_dir(path) {
+        Ok(()) => {
+            changed.extend(
+                path.parent()
+                    .map(|parent| Unsynced::Directory(parent.into())),
+            );
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Some(parent) = path.parent() else {
+                return Err(failed("create", path)(error));
+            };
+            ensure_directory(parent, changed)?;
+            ensure_directory(path, changed)
+        }
+        Err(error) => Err(failed("create", path)(error)),
     }
 }
 

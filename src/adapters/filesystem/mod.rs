@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use crate::ports::{StoreError, StoreErrorKind};
 
-use self::durability::Durability;
+use self::durability::{Durability, ensure_directory};
 use self::layout::Layout;
 use self::listing::Listings;
 use self::locks::Locks;
@@ -76,7 +76,7 @@ impl FilesystemStore {
         let durability = Durability::new(root, fsync)?;
         let mut changed = Vec::new();
         for directory in layout.fixed_directories() {
-            durability.ensure_directory(&directory, &mut changed)?;
+            ensure_directory(&directory, &mut changed)?;
         }
         durability.sync_with_the_next(changed);
         let locks = Locks::open(&layout)?;

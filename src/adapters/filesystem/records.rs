@@ -1,7 +1,7 @@
 //! Records: one small file each.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -78,62 +78,41 @@ impl RecordStore for FilesystemStore {
 }
 
 impl Shared {
-    /// Stages every value, puts them in their places one after the other, and
-    /// syncs them and their directories together.
+    /// Stages every value and syncs them together, puts them in their places one
+    /// after the other, and syncs their directories together.
     ///
-    /// A value that replaces another one, or that a list would show, is synced
-    /// before it is put in its place. Others need not be: lost with the power
-    /// before this returns, such a file may be there without its bytes, and
-    /// [`read_record`] takes an empty file for none.
+    /// No name is there before the bytes are on the disk. Should the power go in
+    /// between, whoever sees a record sees it whole, and a tag that was moved
+    /// still points to something. That holds for a claim on its own, too: as
+    /// soon as it is there, another request may rely on it, be acknowledged, and
+    /// be on the disk before this one.
     fn write_records(&self, writes: &[RecordWrite]) -> Result<WriteOutcome, StoreError> {
         let mut records = Vec::with_capacity(writes.len());
-        for write in writes {
-            records.push(self.stage(write)?);
-        }
-        let first = records.iter().filter(|record| record.sync_first);
-        self.durability
-            .sync(first.map(|record| record.staged.unsynced()).collect())?;
-        let mut outcome = WriteOutcome::Written;
         let mut unsynced = Vec::new();
-        for (position, (record, write)) in records.iter_mut().zip(writes).enumerate() {
-            let target = &record.target;
-            let _lock = self.locks.lock(&self.layout, target)?;
-            if !is_expected(target, &write.expected)? {
-                outcome = WriteOutcome::Conflict(position);
-                break;
-            }
-            if !record.sync_first {
-                if read_record(target)?.is_some() {
-                    // Somebody has put it there since it was staged.
-                    self.durability.sync(vec![record.staged.unsynced()])?;
-                } else {
-                    unsynced.push(record.staged.unsynced());
-                }
-            }
+        for write in writes {
+            let staged = StagedFile::write(self.layout.staging(), &write.value)?;
+            unsynced.push(staged.unsynced());
             if let RecordKey::Claim(_, digest) | RecordKey::Revision(_, digest) = &write.key {
                 // The content's name becomes durable with what names it.
                 unsynced.extend(parent(&self.layout.blob(digest)));
             }
-            record
-                .staged
-                .place(target, &self.durability, &mut unsynced)?;
-            unsynced.extend(parent(target));
+            records.push(staged);
+        }
+        self.durability.sync(unsynced)?;
+        let mut outcome = WriteOutcome::Written;
+        let mut unsynced = Vec::new();
+        for (position, (staged, write)) in records.iter_mut().zip(writes).enumerate() {
+            let target = self.layout.record(&write.key);
+            let _lock = self.locks.lock(&self.layout, &target)?;
+            if !is_expected(&target, &write.expected)? {
+                outcome = WriteOutcome::Conflict(position);
+                break;
+            }
+            staged.place(&target, &self.durability, &mut unsynced)?;
+            unsynced.extend(parent(&target));
         }
         self.durability.sync(unsynced)?;
         Ok(outcome)
-    }
-
-    fn stage(&self, write: &RecordWrite) -> Result<StagedRecord, StoreError> {
-        let target = self.layout.record(&write.key);
-        let is_listed = match &write.key {
-            RecordKey::Repository(_) | RecordKey::Referrer(..) | RecordKey::Tag(..) => true,
-            RecordKey::Claim(..) | RecordKey::Revision(..) | RecordKey::Tagged(..) => false,
-        };
-        Ok(StagedRecord {
-            sync_first: is_listed || read_record(&target)?.is_some(),
-            staged: StagedFile::write(self.layout.staging(), &write.value)?,
-            target,
-        })
     }
 
     fn remove_record(
@@ -170,23 +149,14 @@ impl Shared {
     }
 }
 
-/// A value on its way to its place.
-struct StagedRecord {
-    staged: StagedFile,
-    target: PathBuf,
-    /// Whether its bytes must be on the disk before its name is.
-    sync_first: bool,
-}
-
 fn parent(path: &Path) -> Option<Unsynced> {
     path.parent()
         .map(|parent| Unsynced::Directory(parent.into()))
 }
 
-/// A record; an empty file is the rest of a write that was never acknowledged.
+/// A record, whatever it reads: one that was cut is for its reader to refuse.
 fn read_record(path: &Path) -> Result<Option<StoredRecord>, StoreError> {
     let value = if_found(fs::read(path)).map_err(failed("read", path))?;
-    let value = value.filter(|value| !value.is_empty());
     Ok(value.map(Bytes::from).map(|value| StoredRecord {
         version: Version::new(value.clone()),
         value,

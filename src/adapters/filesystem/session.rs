@@ -5,17 +5,22 @@
 //! received, so its length is the offset: nothing else needs to agree with it.
 //! `hash` is a hash of some prefix of the data, put aside so that the next
 //! chunk need not read the data again. It may lag behind, be missing or be
-//! damaged: then the data is read from where it ends, or from the start.
+//! damaged: then the data is read from where it ends, or from the start. It is
+//! of what was written, which is what the file has as long as the machine runs;
+//! after a loss of power the file may have less, or zeros, of the same length.
+//! So it says in which run of the machine it was made, and means nothing in
+//! another one.
 
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::durability::{failed, if_found};
 use crate::domain::digest::Algorithm;
@@ -38,9 +43,20 @@ struct SessionFile {
 /// `hash`.
 #[derive(Serialize, Deserialize)]
 struct HashFile {
+    /// The run of the machine that it was made in.
+    boot: String,
     offset: u64,
     hasher: SuspendedHasher,
 }
+
+/// Names this run of the machine. Where the machine does not tell, each process
+/// trusts only itself.
+static BOOT: LazyLock<String> = LazyLock::new(|| {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(
+        |_| Uuid::new_v4().to_string(),
+        |boot| boot.trim_end().to_owned(),
+    )
+});
 
 /// The directory of a session.
 pub(super) struct SessionDirectory {
@@ -72,7 +88,11 @@ impl SessionDirectory {
         let content = encode(&file).map_err(|error| {
             StoreError::new(StoreErrorKind::Permanent, "encode", path.display()).caused_by(error)
         })?;
-        fs::write(&path, content).map_err(failed("write", &path))
+        fs::write(&path, content).map_err(|error| {
+            // Nobody knows this session. What cannot be removed is stale soon.
+            let _ = self.remove();
+            failed("write", &path)(error)
+        })
     }
 
     /// What was said when the session began; `None` if there is none.
@@ -154,7 +174,7 @@ impl SessionDirectory {
         let aside = fs::read(self.hash())
             .ok()
             .and_then(|content| decode::<HashFile>(&content).ok())
-            .filter(|aside| aside.offset <= received)
+            .filter(|aside| aside.boot == *BOOT && aside.offset <= received)
             .and_then(|aside| Some((aside.offset, Hasher::resume(&aside.hasher)?)))
             .filter(|(_, hasher)| hasher.algorithm() == algorithm);
         let (mut hashed, mut hasher) = aside.unwrap_or((0, Hasher::new(algorithm)));
@@ -177,6 +197,7 @@ impl SessionDirectory {
     /// cancelled meanwhile, so that it has no directory any more.
     pub(super) fn put_hash_aside(&self, offset: u64, hasher: &Hasher) -> Result<bool, StoreError> {
         let file = HashFile {
+            boot: BOOT.clone(),
             offset,
             hasher: hasher.suspend(),
         };
@@ -184,13 +205,12 @@ impl SessionDirectory {
         let content = encode(&file).map_err(|error| {
             StoreError::new(StoreErrorKind::Permanent, "encode", path.display()).caused_by(error)
         })?;
-        // Torn by a crash it does not parse, and is as good as missing.
-        match if_found(File::create(&path)).map_err(failed("create", &path))? {
-            Some(mut file) => file
-                .write_all(&content)
-                .map_err(failed("write", &path))
-                .map(|()| true),
-            None => Ok(false),
+        // Torn by a crash or a full disk it does not parse, and is as good as
+        // missing: no reason to refuse bytes that are there.
+        match if_found(File::create(&path)) {
+            Ok(Some(mut file)) => Ok(file.write_all(&content).is_ok() || self.path.exists()),
+            Ok(None) => Ok(false),
+            Err(_) => Ok(true),
         }
     }
 

@@ -6,7 +6,12 @@
 //! is one `syncfs`. That also writes what others have left unwritten on the
 //! file system; if that was much, as its duration tells, the next batches are
 //! synced file by file for a while.
+//!
+//! An error of a `syncfs` may be about a file of nobody's, and is told only once
+//! though it be about a file of the next batch. Each file tells its own errors.
+//! So after one everything is synced file by file, for good.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,7 +51,16 @@ struct State {
     /// What nobody waits for, but whoever waits for anything relies on.
     added: Vec<Unsynced>,
     syncing: bool,
-    paused_until: Option<Instant>,
+    together: Together,
+}
+
+/// Whether batches are synced by `syncfs`.
+#[derive(Clone, Copy, Default)]
+enum Together {
+    #[default]
+    Always,
+    After(Instant),
+    Never,
 }
 
 /// Those who wait for the same sync.
@@ -101,17 +115,26 @@ impl SyncQueue {
         items.extend(added.iter().cloned());
         state.syncing = true;
         let started = Instant::now();
-        let paused = state.paused_until.is_some_and(|until| started < until);
+        let may = match state.together {
+            Together::Always => true,
+            Together::After(pause) => started >= pause,
+            Together::Never => false,
+        };
         drop(state);
-        let together = items.len() >= WORTH_SYNCFS && !paused;
-        let outcome = match together {
-            true => self.sync_together(),
-            false => sync_one_by_one(&items),
+        let mut next = None;
+        let outcome = if may && items.len() >= WORTH_SYNCFS {
+            let together = rustix::fs::syncfs(&self.root);
+            if together.is_err() {
+                next = Some(Together::Never);
+            } else if started.elapsed() > SLOW {
+                next = Some(Together::After(Instant::now() + PAUSE));
+            }
+            together.or_else(|_| sync_one_by_one(&items))
+        } else {
+            sync_one_by_one(&items)
         };
         let mut state = self.state();
-        if together && started.elapsed() > SLOW {
-            state.paused_until = Some(Instant::now() + PAUSE);
-        }
+        state.together = next.unwrap_or(state.together);
         state.syncing = false;
         if outcome.is_err() {
             state.added.extend(added);
@@ -123,29 +146,29 @@ impl SyncQueue {
         state
     }
 
-    fn sync_together(&self) -> Result<(), StoreError> {
-        rustix::fs::syncfs(&self.root).map_err(|error| failed("sync", ".".as_ref())(error.into()))
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // The state is whole between any two statements that change it.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Syncs in the given order, each directory once.
+/// Syncs in the given order, each directory once: where it is named last, so
+/// that it never comes before what its names rely on.
 fn sync_one_by_one(items: &[Unsynced]) -> Result<(), StoreError> {
-    let mut synced: Vec<&Path> = Vec::new();
-    for item in items {
+    let mut last: HashMap<&Path, usize> = HashMap::new();
+    for (position, item) in items.iter().enumerate() {
+        if let Unsynced::Directory(path) = item {
+            last.insert(path, position);
+        }
+    }
+    for (position, item) in items.iter().enumerate() {
         match item {
             Unsynced::File(file, path) => file.sync_data().map_err(failed("sync", path))?,
-            Unsynced::Directory(path) => {
+            Unsynced::Directory(path) if last.get(path.as_path()) == Some(&position) => {
                 let (path, directory) = nearest_directory(path)?;
-                if !synced.contains(&path) {
-                    directory.sync_all().map_err(failed("sync", path))?;
-                    synced.push(path);
-                }
+                directory.sync_all().map_err(failed("sync", path))?;
             }
+            Unsynced::Directory(_) => {}
         }
     }
     Ok(())
@@ -154,7 +177,12 @@ fn sync_one_by_one(items: &[Unsynced]) -> Result<(), StoreError> {
 /// Opens a directory, or the nearest one above it: one that was empty may have
 /// been removed, and then it is its parent's names that have changed.
 fn nearest_directory(path: &Path) -> Result<(&Path, File), StoreError> {
-    for nearest in path.ancestors().filter(|nearest| *nearest != Path::new("")) {
+    for nearest in path.ancestors() {
+        // What a relative path is relative to.
+        let nearest = match nearest == Path::new("") {
+            true => Path::new("."),
+            false => nearest,
+        };
         if let Some(directory) = if_found(File::open(nearest)).map_err(failed("open", nearest))? {
             return Ok((nearest, directory));
         }

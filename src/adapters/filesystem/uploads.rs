@@ -109,7 +109,7 @@ impl Shared {
                 opened.roll_back();
                 return Ok(FinishOutcome::DigestDiffers { actual });
             }
-            shared.publish(&directory, &opened, &digest)
+            shared.publish(&directory, &mut opened, &digest)
         })
         .await
     }
@@ -119,23 +119,30 @@ impl Shared {
     fn publish(
         &self,
         directory: &SessionDirectory,
-        opened: &Opened,
+        opened: &mut Opened,
         digest: &Digest,
     ) -> Result<FinishOutcome, StoreError> {
         let path = directory.data();
-        renew(opened.data(), &path)?;
-        self.durability.sync_file(opened.data(), &path)?;
+        if let Err(error) = self.durability.sync_file(opened.data(), &path) {
+            // The kernel forgets what it could not write, and would say the next
+            // time that all is well. So nothing may come of these bytes any more.
+            directory.remove()?;
+            return Err(error);
+        }
         let target = self.layout.blob(digest);
         let mut changed = Vec::new();
-        {
+        let mut place = || {
             let _lock = self.locks.lock(&self.layout, &target)?;
-            if let Err(error) = self.durability.rename(&path, &target, &mut changed) {
-                return match path.exists() {
-                    true => Err(error),
-                    // Cancelled meanwhile.
-                    false => Ok(FinishOutcome::Unknown),
-                };
+            renew(opened.data(), &path)?;
+            self.durability.rename(&path, &target, &mut changed)
+        };
+        if let Err(error) = place() {
+            if !path.exists() {
+                // Cancelled meanwhile.
+                return Ok(FinishOutcome::Unknown);
             }
+            opened.roll_back();
+            return Err(error);
         }
         self.durability.sync(changed)?;
         directory.remove()?;
