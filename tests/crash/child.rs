@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::registry::{Ports, run};
@@ -69,8 +69,8 @@ pub(crate) struct Ready {
 
 impl Ready {
     pub(crate) fn start(use_case: UseCase, root: &Path) -> Self {
-        let program: PathBuf = env::current_exe().expect("this program");
-        let mut process = Command::new(program)
+        // This very program, even if another one has been built in its place.
+        let mut process = Command::new("/proc/self/exe")
             .args(["--exact", "child::performs_a_use_case"])
             .args(["--ignored", "--nocapture", "--test-threads=1"])
             .env(USE_CASE, format!("{use_case:?}"))

@@ -18,9 +18,12 @@ mod child;
 mod content;
 mod damage;
 mod facts;
+mod load;
 #[cfg(target_arch = "x86_64")]
 mod power_loss;
 mod registry;
+mod server;
+mod servers;
 mod stopping;
 mod stored;
 #[cfg(target_arch = "x86_64")]
