@@ -164,8 +164,15 @@ impl Manifest {
     }
 }
 
+/// Says why, without all of the manifest that it quotes.
 fn unreadable(error: impl fmt::Display) -> ManifestError {
-    ManifestError::Unreadable(error.to_string())
+    const LONGEST: usize = 200;
+    let mut reason = error.to_string();
+    if reason.len() > LONGEST {
+        reason.truncate(reason.floor_char_boundary(LONGEST));
+        reason.push('…');
+    }
+    ManifestError::Unreadable(reason)
 }
 
 fn media_type_of(
@@ -183,8 +190,11 @@ fn media_type_of(
     let body = document
         .media_type
         .as_deref()
-        .filter(|body| !body.is_empty())
-        .map(MediaType::from);
+        .filter(|body| !body.is_empty());
+    if body.is_some_and(|body| body.len() > MediaType::LONGEST) {
+        return Err(unreadable("its mediaType is too long"));
+    }
+    let body = body.map(MediaType::from);
     match (header, body) {
         (Some(header), Some(body)) if *header != body => Err(ManifestError::MediaTypesDiffer {
             header: header.clone(),

@@ -25,13 +25,16 @@ pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list
 pub struct MediaType(Arc<str>);
 
 impl MediaType {
+    /// How many bytes a media type has at the most.
+    pub(super) const LONGEST: usize = 255;
+
     /// The media type of a `Content-Type` header: what stands before the
     /// parameters. `None` if there is nothing, or what no header could hold.
     #[must_use]
     pub fn from_header(value: &str) -> Option<Self> {
         let bare = value.split(';').next().unwrap_or_default().trim();
         let valid = !bare.is_empty()
-            && bare.len() <= 255
+            && bare.len() <= Self::LONGEST
             && bare.bytes().all(|byte| byte.is_ascii_graphic());
         valid.then(|| Self(bare.into()))
     }

@@ -19,6 +19,7 @@ mod process;
 
 mod commands;
 mod configuration;
+mod hostile_bodies;
 mod http1;
 mod http2;
 mod http2_abuse;

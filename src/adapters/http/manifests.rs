@@ -7,12 +7,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::conditional::{entity_tags, is_unchanged};
 use super::refusal::Refusal;
-use super::request_body::RequestBody;
+use super::request_body::{CollectError, RequestBody, Room, RoomTaken};
 use super::response::{Response, content_response, empty_response, set_digest, set_location};
 use crate::app::{FoundManifest, ManifestPush, PushedTo, Registry, RegistryError};
 use crate::domain::media_type::MediaType;
 use crate::domain::name::{Reference, RepositoryName, Tag};
 use crate::domain::precondition::Preconditions;
+use crate::ports::body::BodyError;
 
 /// Says that a manifest is listed under its subject.
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -66,13 +67,16 @@ pub(super) async fn push(
     tags: Vec<Tag>,
     headers: &HeaderMap,
     body: RequestBody,
+    room: &Room,
 ) -> Result<Response, Refusal> {
+    // The room is taken for as long as the content is here.
+    let (content, _taken) = content(registry, body, room).await?;
     let target = match reference {
         Reference::Tag(tag) => PushedTo::Tag(tag, preconditions(headers)),
         Reference::Digest(digest) => PushedTo::Digest(digest, tags.clone()),
     };
     let push = ManifestPush {
-        content: content(registry, body).await?,
+        content,
         content_type: headers
             .get(CONTENT_TYPE)
             .and_then(|value| MediaType::from_header(value.to_str().ok()?)),
@@ -107,13 +111,21 @@ pub(super) async fn delete(
 }
 
 /// The body of a push, which is read no further than a manifest may be long.
-async fn content(registry: &Registry, body: RequestBody) -> Result<Bytes, Refusal> {
+async fn content<'a>(
+    registry: &Registry,
+    body: RequestBody,
+    room: &'a Room,
+) -> Result<(Bytes, RoomTaken<'a>), Refusal> {
     let limit = registry.largest_manifest();
-    let content = body.collect(limit).await.map_err(|error| match error {
-        crate::ports::body::BodyError::TooLarge => RegistryError::ManifestTooLarge { limit },
-        error => RegistryError::body(error, limit),
-    })?;
-    Ok(content)
+    body.collect(limit, room)
+        .await
+        .map_err(|error| match error {
+            CollectError::NoRoom => Refusal::Busy,
+            CollectError::Body(BodyError::TooLarge) => {
+                RegistryError::ManifestTooLarge { limit }.into()
+            }
+            CollectError::Body(error) => RegistryError::body(error, limit).into(),
+        })
 }
 
 fn preconditions(headers: &HeaderMap) -> Preconditions {

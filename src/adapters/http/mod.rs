@@ -36,7 +36,7 @@ pub use self::refusal::{Code, Refusal};
 pub use self::route::{Route, RouteError};
 
 use self::file_body::Transfer;
-use self::request_body::RequestBody;
+use self::request_body::{RequestBody, Room};
 use self::request_id::RequestIds;
 use self::request_log::RequestLog;
 use self::response::{Response, json_response};
@@ -52,6 +52,7 @@ struct Api {
     registry: Arc<Registry>,
     health: Health,
     request_ids: RequestIds,
+    manifest_room: Room,
     read_timeout: Duration,
 }
 
@@ -59,7 +60,9 @@ struct Api {
 ///
 /// The body of a request must make progress within `read_timeout`.
 pub fn router(registry: Arc<Registry>, health: Health, read_timeout: Duration) -> Router {
+    let manifest_room = Room::for_bodies_of(registry.largest_manifest());
     let api = Arc::new(Api {
+        manifest_room,
         registry,
         health,
         request_ids: RequestIds::new(),
@@ -116,7 +119,8 @@ async fn dispatch(api: &Api, route: Route, request: Request) -> Result<Response,
             manifests::check(registry, &name, &reference, headers).await
         }
         Route::PushManifest(name, reference, tags) => {
-            manifests::push(registry, &name, reference, tags, headers, body).await
+            let room = &api.manifest_room;
+            manifests::push(registry, &name, reference, tags, headers, body, room).await
         }
         Route::DeleteManifest(name, reference) => {
             manifests::delete(registry, &name, &reference).await

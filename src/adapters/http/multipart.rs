@@ -96,6 +96,10 @@ impl Body for MultipartBody {
         Poll::Ready(None)
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.segments.is_empty()
+    }
+
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.rest())
     }

@@ -11,6 +11,10 @@ use super::server::Malformed;
 use crate::app::RegistryError;
 use crate::ports::StoreErrorKind;
 
+/// How many missing blobs one answer names. No image has as many; a manifest
+/// that is made to cost us has tens of thousands.
+const MOST_MISSING: usize = 1000;
+
 /// Why a request is refused.
 #[derive(Clone, Debug, Error)]
 pub enum Refusal {
@@ -26,6 +30,9 @@ pub enum Refusal {
     /// By a header that does not read.
     #[error("{0}")]
     HeaderInvalid(&'static str),
+    /// Because of all the others.
+    #[error("the registry is receiving too many large manifests at once; try again later")]
+    Busy,
     /// The blob has nothing of the range that is asked for.
     #[error("the range lies outside the blob's {size} bytes")]
     RangeNotSatisfiable {
@@ -87,6 +94,7 @@ impl Refusal {
             Self::Route(error) => of_route(error),
             Self::Registry(error) => of_registry(error),
             Self::HeaderInvalid(_) => (StatusCode::BAD_REQUEST, Code::Unsupported),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
             Self::RangeNotSatisfiable { .. } => {
                 (StatusCode::RANGE_NOT_SATISFIABLE, Code::Unsupported)
             }
@@ -108,6 +116,7 @@ impl Refusal {
         let errors = match &self {
             Self::Registry(RegistryError::ManifestBlobUnknown(missing)) => missing
                 .iter()
+                .take(MOST_MISSING)
                 .map(|digest| error(json!({"digest": digest})))
                 .collect(),
             Self::Registry(RegistryError::DigestMismatch { expected, actual }) => {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, Sleep};
 
 use crate::ports::body::{self, BodyError};
@@ -48,29 +49,113 @@ impl RequestBody {
         })
     }
 
-    /// All of its bytes, of which there may be `limit`.
-    pub(super) async fn collect(self, limit: u64) -> Result<Bytes, BodyError> {
-        if self.length.is_some_and(|length| length > limit) {
-            return Err(BodyError::TooLarge);
+    /// All of its bytes, of which there may be `limit`, and the room that they
+    /// take.
+    pub(super) async fn collect(
+        self,
+        limit: u64,
+        room: &Room,
+    ) -> Result<(Bytes, RoomTaken<'_>), CollectError> {
+        let length = self.length;
+        if length.is_some_and(|length| length > limit) {
+            return Err(BodyError::TooLarge.into());
         }
+        let mut taken = RoomTaken { room, permit: None };
         let mut stream = self.stream();
         let Some(first) = stream.next().await.transpose()? else {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), taken));
         };
         let mut rest = BytesMut::new();
         while let Some(piece) = stream.next().await.transpose()? {
             if rest.is_empty() {
                 rest.extend_from_slice(&first);
             }
-            rest.extend_from_slice(&piece);
-            if rest.len() as u64 > limit {
-                return Err(BodyError::TooLarge);
+            let size = rest.len() + piece.len();
+            if size as u64 > limit {
+                return Err(BodyError::TooLarge.into());
             }
+            if !taken.grow(size) {
+                return Err(CollectError::NoRoom);
+            }
+            if size > SMALL
+                && let Some(length) = length.and_then(|all| usize::try_from(all).ok())
+            {
+                // Growing by doubling would take up to twice the room.
+                rest.reserve(length.saturating_sub(rest.len()));
+            }
+            rest.extend_from_slice(&piece);
         }
         match (rest.is_empty(), first.len() as u64 > limit) {
-            (true, true) => Err(BodyError::TooLarge),
-            (true, false) => Ok(first),
-            (false, _) => Ok(rest.freeze()),
+            (true, true) => Err(BodyError::TooLarge.into()),
+            (true, false) => Ok((first, taken)),
+            (false, _) => Ok((rest.freeze(), taken)),
+        }
+    }
+}
+
+/// Why a body was not collected.
+#[derive(Debug)]
+pub(super) enum CollectError {
+    /// By its own fault.
+    Body(BodyError),
+    /// By that of the others.
+    NoRoom,
+}
+
+impl From<BodyError> for CollectError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+/// How large a body may be that takes no room. Nearly all manifests are smaller.
+const SMALL: usize = 64 << 10;
+
+/// How much is kept of all bodies together that are larger than that.
+const ROOM: u64 = 64 << 20;
+
+/// Room is counted in units of so many bytes.
+const UNIT: usize = 1 << 10;
+
+/// The room that bodies have which are kept as a whole. Nobody has to be trusted
+/// to send bodies, and each may be megabytes and trickle for hours, so all of
+/// them together have a bound.
+pub(super) struct Room(Semaphore);
+
+impl Room {
+    /// Room for bodies of at most so many bytes each: for two of them at least.
+    pub(super) fn for_bodies_of(largest: u64) -> Self {
+        let bytes = usize::try_from(largest.saturating_mul(2).max(ROOM)).unwrap_or(usize::MAX);
+        Self(Semaphore::new(
+            bytes.div_ceil(UNIT).min(Semaphore::MAX_PERMITS),
+        ))
+    }
+}
+
+/// What a body takes of the room.
+pub(super) struct RoomTaken<'a> {
+    room: &'a Room,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl RoomTaken<'_> {
+    /// Takes room for so many bytes in all. Whether there is any.
+    fn grow(&mut self, size: usize) -> bool {
+        let units = size.saturating_sub(SMALL).div_ceil(UNIT);
+        let has = self.permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let Ok(more) = u32::try_from(units.saturating_sub(has)) else {
+            return false;
+        };
+        match (self.room.0.try_acquire_many(more), &mut self.permit) {
+            (Err(_), _) => false,
+            (Ok(more), Some(permit)) => {
+                permit.merge(more);
+                true
+            }
+            (Ok(more), none) => {
+                *none = Some(more);
+                true
+            }
         }
     }
 }

@@ -5,15 +5,15 @@
 
 use std::fmt::{self, Write};
 
-/// Writes a text and its quotes.
+/// Writes as much of a text as a field takes, and its quotes.
 pub(super) fn quote(line: &mut String, text: &str) {
     line.push('"');
-    escape(line, text);
+    escape_cut(line, text);
     line.push('"');
 }
 
 /// Writes a text without quotes.
-pub(super) fn escape(line: &mut String, text: &str) {
+fn escape(line: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(may_need_escape) {
         let (plain, from) = rest.split_at(at);
@@ -27,12 +27,60 @@ pub(super) fn escape(line: &mut String, text: &str) {
     line.push_str(rest);
 }
 
+/// The longest value of a field, in bytes. Some values are the client's, and as
+/// long as it likes; the rest of one that is longer is left out.
+pub(super) const LONGEST: usize = 4 << 10;
+
+/// Stands for what is left out.
+const ELLIPSIS: &str = "…";
+
+/// As much of a text as a field takes, and whether that is not all of it.
+pub(super) fn cut(text: &str, longest: usize) -> (&str, bool) {
+    match text.len() > longest {
+        true => (
+            text.get(..text.floor_char_boundary(longest))
+                .unwrap_or_default(),
+            true,
+        ),
+        false => (text, false),
+    }
+}
+
+/// Writes as much of a text as a field takes, without quotes.
+pub(super) fn escape_cut(line: &mut String, text: &str) {
+    let (text, is_cut) = cut(text, LONGEST);
+    escape(line, text);
+    if is_cut {
+        line.push_str(ELLIPSIS);
+    }
+}
+
 /// Writes what is displayed into a line, escaped, without a copy in between.
-pub(super) struct Escaping<'a>(pub(super) &'a mut String);
+pub(super) struct Escaping<'a> {
+    line: &'a mut String,
+    /// How many bytes are still taken.
+    left: usize,
+}
+
+impl<'a> Escaping<'a> {
+    pub(super) const fn new(line: &'a mut String) -> Self {
+        Self {
+            line,
+            left: LONGEST,
+        }
+    }
+}
 
 impl Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(self.0, text);
+        let (text, is_cut) = cut(text, self.left);
+        escape(self.line, text);
+        self.left -= text.len();
+        if is_cut {
+            self.line.push_str(ELLIPSIS);
+            // No more is wanted, so no more need be made.
+            return Err(fmt::Error);
+        }
         Ok(())
     }
 }
@@ -62,6 +110,19 @@ fn escape_character(line: &mut String, character: char) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters() {
+        let long = "é".repeat(LONGEST);
+        let mut quoted = String::new();
+        quote(&mut quoted, &long);
+        let mut displayed = String::new();
+        let mut escaping = Escaping::new(&mut displayed);
+        assert!(write!(escaping, "é{}", &long[2..]).is_err());
+        for line in [quoted.trim_matches('"'), &displayed] {
+            assert_eq!(line, format!("{}…", "é".repeat(LONGEST / 2)));
+        }
+    }
 
     #[test]
     fn nothing_leaves_the_quotes_and_everything_can_be_read_back() {

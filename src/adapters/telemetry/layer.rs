@@ -14,7 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::buffer::LineBuffer;
-use super::escape::{Escaping, escape, quote};
+use super::escape::{Escaping, LONGEST, escape_cut, quote};
 use crate::adapters::settings::LogFormat;
 
 /// Writes events to a buffer, each as a line.
@@ -136,7 +136,7 @@ impl<'a> Line<'a> {
     fn text(&mut self, text: &str) {
         match self.format {
             LogFormat::Json => quote(self.text, text),
-            LogFormat::Text if self.is_message => escape(self.text, text),
+            LogFormat::Text if self.is_message => escape_cut(self.text, text),
             LogFormat::Text if is_word(text) => self.text.push_str(text),
             LogFormat::Text => quote(self.text, text),
         }
@@ -149,8 +149,8 @@ impl<'a> Line<'a> {
             return;
         }
         self.text.push('"');
-        // Only the value could fail, and then its beginning is better than nothing.
-        let _ = write!(Escaping(self.text), "{value}");
+        // If it fails, because it is too long, its beginning is better than nothing.
+        let _ = write!(Escaping::new(self.text), "{value}");
         self.text.push('"');
     }
 }
@@ -158,6 +158,7 @@ impl<'a> Line<'a> {
 /// Whether a text is told from what is around it without quotes.
 fn is_word(text: &str) -> bool {
     !text.is_empty()
+        && text.len() <= LONGEST
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))

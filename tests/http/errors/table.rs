@@ -219,6 +219,7 @@ fn refusals() -> Vec<(Refusal, u16, &'static str)> {
             400,
             "UNSUPPORTED",
         ),
+        (Refusal::Busy, 503, "UNAVAILABLE"),
         (
             Refusal::RangeNotSatisfiable { size: 10 },
             416,
