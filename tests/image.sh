@@ -26,11 +26,13 @@ source "$here/clients/registry.sh"
 source "$here/clients/images.sh"
 # shellcheck source=clients/docker.sh
 source "$here/clients/docker.sh"
+# shellcheck source=clients/containerd.sh
+source "$here/clients/containerd.sh"
 
-for tool in docker dockerd skopeo busybox dnsmasq jq curl; do
+for tool in docker dockerd docker-compose containerd ctr skopeo busybox dnsmasq jq curl; do
     command -v "$tool" >/dev/null || fail "$tool is missing: run bash tests/install.sh"
 done
-[[ $(id -u) == 0 ]] || fail "this needs root: it starts dockerd"
+[[ $(id -u) == 0 ]] || fail "this needs root: it starts dockerd and containerd"
 [[ -x $binary ]] || fail "no binary at $binary: run bash tests/run.sh release"
 
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/octoserve-image.XXXXXX")
@@ -43,7 +45,9 @@ finish() {
         docker_run logs octoserve 2>&1 | tail -n 20 || true
     fi
     docker_run rm --force --volumes octoserve >/dev/null 2>&1 || true
+    compose down --volumes >/dev/null 2>&1 || true
     stop_process "$names"
+    containerd_finish
     docker_finish
     remove_directory "$WORK"
     exit "$status"
@@ -78,6 +82,11 @@ await_healthy() {
         sleep 0.1
     done
     assert_equal "health" healthy "$health"
+}
+
+compose() {
+    DOCKER_HOST=unix://$DOCKER_SOCKET OCTOSERVE_PORT=${REGISTRY##*:} \
+        docker-compose --file "$repository/deploy/compose.yaml" --project-name octoserve-test "$@"
 }
 
 # Effective user, group and capabilities of the server's process.
@@ -162,6 +171,16 @@ docker_run tag octoserve:test "$REGISTRY/octoserve:test"
 docker_run push --quiet "$REGISTRY/octoserve:test"
 assert_stored_whole octoserve test
 
+step "a node pulls by the hosts.toml of docs/kubernetes.md"
+hosts=$WORK/certs.d/registry.internal
+mkdir -p "$hosts"
+awk '/^```toml$/ { inside = 1; next } /^```$/ { inside = 0 } inside && /^# containerd/ { exit } inside' \
+    "$repository/docs/kubernetes.md" | sed "s|192\.0\.2\.10:30500|$REGISTRY|" >"$hosts/hosts.toml"
+assert_contains "the hosts.toml" "$(cat "$hosts/hosts.toml")" "[host.\"http://$REGISTRY\"]"
+containerd_prepare
+containerd_run images pull --hosts-dir "$WORK/certs.d" registry.internal/team/app:v1 >/dev/null
+assert_equal "digest that containerd has" "$(registry_digest team/app v1)" "$(containerd_digest registry.internal/team/app:v1)"
+
 step "docker stop lets a pull end, and what was pushed is there after a start"
 head --bytes 16M /dev/urandom >"$WORK/blob"
 digest=sha256:$(file_digest "$WORK/blob")
@@ -182,6 +201,24 @@ run_octoserve --user 65532 --volume data:/var/lib/octoserve
 await_healthy
 assert_stored_whole team/app v1
 stop_octoserve
+
+step "deploy/compose.yaml"
+docker_run tag octoserve:test octoserve
+# On a network of its own, and a port that is published.
+compose up --detach 2>&1
+container=$(compose ps --quiet octoserve)
+for _ in {1..300}; do
+    [[ $(docker_run inspect --format '{{.State.Health.Status}}' "$container") != healthy ]] || break
+    sleep 0.1
+done
+assert_equal "health" healthy "$(docker_run inspect --format '{{.State.Health.Status}}' "$container")"
+assert_equal "ready where it is published" 200 \
+    "$(curl --silent --output /dev/null --write-out '%{http_code}' "http://$REGISTRY/readyz")"
+skopeo copy --quiet --insecure-policy --dest-tls-verify=false "dir:$WORK/skopeo" "docker://$REGISTRY/team/app:v1"
+assert_stored_whole team/app v1
+compose stop 2>&1
+assert_equal "status after stop" 0 "$(docker_run inspect --format '{{.State.ExitCode}}' "$container")"
+compose down --volumes 2>&1
 
 step "run without naming a volume, and by a name that only DNS knows"
 # Docker gives a container on the host's network the name server that it is told, and

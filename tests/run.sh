@@ -18,7 +18,7 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release tools conformance clients image fuzz-build fuzz)
+full=(packages shell fmt clippy doc rings test release tools cluster conformance clients image rolling chart fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [release]=packages
@@ -28,12 +28,14 @@ declare -A needs=(
     [fuzz-build]=packages
     [fuzz]=fuzz-build
     [image]="packages release"
+    [rolling]="packages release"
+    [chart]="packages tools cluster release"
 )
 # These are built while the stages before them run, at a lower priority.
-behind=(tools release fuzz-build)
+behind=(tools release cluster fuzz-build)
 
 stage_packages() { within 15m bash tests/install.sh packages; }
-stage_shell() { within 2m shellcheck tests/*.sh tests/clients/*.sh tests/fuzz/*.sh .ci/run; }
+stage_shell() { within 2m shellcheck tests/*.sh tests/clients/*.sh tests/fuzz/*.sh tests/chart/*.sh .ci/run; }
 stage_fmt() {
     within 2m cargo fmt --all --check
     within 2m cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
@@ -57,7 +59,10 @@ stage_conformance() { within 10m bash tests/conformance.sh; }
 stage_clients() { within 25m bash tests/clients/all.sh; }
 stage_fuzz_build() { within 20m bash tests/fuzz.sh build; }
 stage_fuzz() { within 20m bash tests/fuzz.sh; }
+stage_cluster() { within 30m bash tests/install.sh cluster; }
 stage_image() { within 10m bash tests/image.sh; }
+stage_rolling() { within 5m bash tests/rolling.sh; }
+stage_chart() { within 10m bash tests/chart.sh; }
 
 # A stage that hangs fails; what it has started goes with it.
 within() {
