@@ -18,11 +18,12 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release tools cluster conformance clients image rolling chart fuzz-build fuzz)
+full=(packages shell fmt clippy doc rings test release disk-full tools cluster conformance clients image rolling chart fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [release]=packages
     [tools]=packages
+    [disk-full]="packages release"
     [conformance]="packages tools release"
     [clients]="packages tools release"
     [fuzz-build]=packages
@@ -54,6 +55,7 @@ stage_release() {
     RUSTFLAGS="-C target-feature=+crt-static" within 20m cargo build --locked --release --target "$host"
     install -D "$target/$host/release/octoserve" "$target/release/octoserve"
 }
+stage_disk_full() { within 5m bash tests/disk_full.sh; }
 stage_tools() { within 20m bash tests/install.sh tools; }
 stage_conformance() { within 10m bash tests/conformance.sh; }
 stage_clients() { within 25m bash tests/clients/all.sh; }

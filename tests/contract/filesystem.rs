@@ -259,6 +259,7 @@ fn files_of_somebody_else_are_no_records() {
             "manifests/a/_revisions/sha256/short",
             "manifests/a/_revisions/README",
             "uploads/not-a-uuid",
+            "uploads/00000000-0000-4000-8000-000000000000",
         ] {
             fs::create_dir_all(root.join(foreign).parent().expect("a parent")).expect("makes");
             fs::write(root.join(foreign), "foreign").expect("writes");

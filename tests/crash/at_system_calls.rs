@@ -129,6 +129,8 @@ fn repeat(use_case: UseCase, root: &Path, after: &Facts, context: &str) {
     run(expire_all(&registry)).expect("what was left expires");
     let files = files_below(root);
     assert_eq!(leftovers(&files), [] as [&str; 0], "{context}, repeated");
+    let mut uploads = fs::read_dir(root.join("uploads")).expect("a directory");
+    assert!(uploads.next().is_none(), "{context}, repeated");
 }
 
 fn stored(root: &Path) -> Stored {

@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use octoserve::adapters::filesystem::FilesystemStore;
+
 use crate::registry::{Ports, run};
 use crate::use_cases::{UseCase, was_done_before};
 
@@ -37,10 +39,11 @@ fn performs_a_use_case() {
     say(READY);
     let mut go = [0];
     io::stdin().read_exact(&mut go).expect("the tracer lets go");
-    let ended = run(async {
-        let registry = Ports::filesystem(Path::new(&root), true).registry(1000);
-        use_case.perform(&registry).await
-    });
+    let store = match FilesystemStore::open(Path::new(&root), true) {
+        Ok(store) => Ports::of(store),
+        Err(error) => return say(&format!("{REFUSED} {error}")),
+    };
+    let ended = run(use_case.perform(&store.registry(1000)));
     match ended {
         Ok(()) => say(ACKNOWLEDGED),
         Err(error) if was_done_before(&error) => say(ACKNOWLEDGED),

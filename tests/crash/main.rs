@@ -14,6 +14,8 @@
 mod at_system_calls;
 mod at_the_ports;
 #[cfg(target_arch = "x86_64")]
+mod bad_disk;
+#[cfg(target_arch = "x86_64")]
 mod child;
 mod content;
 mod damage;

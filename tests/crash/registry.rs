@@ -32,7 +32,11 @@ impl Ports {
 
     /// The store in a directory, opened as a process of its own would.
     pub(crate) fn filesystem(root: &Path, fsync: bool) -> Self {
-        let store = FilesystemStore::open(root, fsync).expect("the store opens");
+        Self::of(FilesystemStore::open(root, fsync).expect("the store opens"))
+    }
+
+    /// The ports of a store in a directory.
+    pub(crate) fn of(store: FilesystemStore) -> Self {
         Self {
             blobs: Arc::new(store.clone()),
             records: Arc::new(store),

@@ -33,6 +33,8 @@ pub(crate) enum Action {
     SyncDirectory(String),
     /// All of the file system.
     SyncAll,
+    /// Takes a lock if nobody has it.
+    TryLock(String),
 }
 
 /// What to do about a system call that is about to be made.
@@ -43,6 +45,8 @@ pub(crate) enum Verdict {
     Kill,
     /// Do not make it, and return this.
     Fail(Errno),
+    /// Do not make it, and say that it was made.
+    Pretend,
 }
 
 /// Sees the system calls of a child.
@@ -92,7 +96,8 @@ struct Tracer {
 
 struct Made {
     action: Action,
-    fails_with: Option<Errno>,
+    /// What it returns if it is not made.
+    instead: Option<i64>,
 }
 
 impl Tracer {
@@ -146,28 +151,29 @@ impl Tracer {
         match self.calls.remove(&thread) {
             None => {
                 let action = self.action(&registers);
-                let made = action.map(|action| Made {
-                    fails_with: match observer.before(&action) {
+                let made = action.map(|action| {
+                    let instead = match observer.before(&action) {
                         Verdict::Make => None,
                         Verdict::Kill => {
                             kill(self.pid, Signal::SIGKILL).expect("it is there");
                             None
                         }
-                        Verdict::Fail(errno) => {
-                            // No system call has this number, so none is made.
-                            registers.orig_rax = u64::MAX;
-                            ptrace::setregs(thread, registers).expect("it is stopped");
-                            Some(errno)
-                        }
-                    },
-                    action,
+                        Verdict::Fail(errno) => Some(-i64::from(errno as i32)),
+                        Verdict::Pretend => Some(0),
+                    };
+                    if instead.is_some() {
+                        // No system call has this number, so none is made.
+                        registers.orig_rax = u64::MAX;
+                        ptrace::setregs(thread, registers).expect("it is stopped");
+                    }
+                    Made { action, instead }
                 });
                 self.calls.insert(thread, made);
             }
             Some(None) => {}
-            Some(Some(Made { action, fails_with })) => match fails_with {
-                Some(errno) => {
-                    registers.rax = i64::from(-(errno as i32)).cast_unsigned();
+            Some(Some(Made { action, instead })) => match instead {
+                Some(result) => {
+                    registers.rax = result.cast_unsigned();
                     ptrace::setregs(thread, registers).expect("it is stopped");
                 }
                 None if registers.rax.cast_signed() >= 0 => observer.after(&action),
@@ -218,6 +224,9 @@ impl Tracer {
                     true => Some(Action::SyncDirectory(path)),
                     false => Some(Action::SyncFile(path)),
                 }
+            }
+            libc::SYS_flock if second & libc::LOCK_NB as u64 != 0 => {
+                self.opened(first).map(Action::TryLock)
             }
             libc::SYS_syncfs => self.opened(first).map(|_| Action::SyncAll),
             call @ (libc::SYS_link

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::blobs::{blob_stat, renew};
-use super::durability::failed;
+use super::durability::{failed, if_found};
 use super::receive::{Opened, Received, Receiver, Refusal};
 use super::session::SessionDirectory;
 use super::{Shared, blocking};
@@ -168,6 +168,11 @@ impl Shared {
             let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
                 continue;
             };
+            // Nor is a file, which no session is.
+            let kind = if_found(entry.file_type()).map_err(failed("stat", &uploads))?;
+            if !kind.is_some_and(|kind| kind.is_dir()) {
+                continue;
+            }
             let last_used = self.session(id).last_used()?;
             if last_used.is_some_and(|last_used| last_used < before) {
                 stale.push(id);
