@@ -18,11 +18,12 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release disk-full tools cluster conformance clients image rolling chart fuzz-build fuzz)
+full=(packages shell fmt clippy doc rings test release killed disk-full tools cluster conformance clients image rolling chart fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [release]=packages
     [tools]=packages
+    [killed]=release
     [disk-full]="packages release"
     [conformance]="packages tools release"
     [clients]="packages tools release"
@@ -54,6 +55,11 @@ stage_release() {
     host=$(rustc --version --verbose | sed -n 's/^host: //p')
     RUSTFLAGS="-C target-feature=+crt-static" within 20m cargo build --locked --release --target "$host"
     install -D "$target/$host/release/octoserve" "$target/release/octoserve"
+}
+# What the tests do with the debug binary, with the one that is shipped.
+stage_killed() {
+    OCTOSERVE_BINARY=$(realpath "${CARGO_TARGET_DIR:-target}")/release/octoserve \
+        within 10m cargo test --locked --test crash servers
 }
 stage_disk_full() { within 5m bash tests/disk_full.sh; }
 stage_tools() { within 20m bash tests/install.sh tools; }

@@ -1,6 +1,8 @@
-//! The real binary over a data directory that outlives it, and a client that
-//! can tell a refusal from a server that is gone.
+//! The real binary, or the one that `OCTOSERVE_BINARY` names, over a data
+//! directory that outlives it, and a client that can tell a refusal from a
+//! server that is gone.
 
+use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -24,7 +26,9 @@ pub(crate) struct Server {
 impl Server {
     /// Serves a data directory, with these variables.
     pub(crate) fn start(data: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_octoserve"))
+        let built = || env!("CARGO_BIN_EXE_octoserve").into();
+        let program = env::var_os("OCTOSERVE_BINARY").unwrap_or_else(built);
+        let mut process = Command::new(program)
             .env_clear()
             .env("OCTOSERVE_SERVER_ADDRESS", "127.0.0.1")
             .env("OCTOSERVE_SERVER_PORT", "0")
