@@ -232,3 +232,18 @@ fn a_log_that_nobody_reads_delays_no_request_and_takes_no_memory() {
     let written = (lines.len() - notices.len()) as u64;
     assert_eq!(written + notices.iter().sum::<u64>(), 5001 + 3);
 }
+
+#[test]
+fn a_log_whose_reader_is_gone_stops_no_request_and_no_server() {
+    let mut server = Octoserve::start_with_stalled_log(&[]);
+    server.close_log();
+    let mut client = server.connect();
+    for _ in 0..5000 {
+        assert_eq!(
+            client.ask("GET /v2/ HTTP/1.1\r\nhost: a\r\n\r\n").status,
+            200
+        );
+    }
+    server.signal(rustix::process::Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+}

@@ -225,6 +225,11 @@ impl Octoserve {
             .count()
     }
 
+    /// Whoever would read the log is gone.
+    pub(crate) fn close_log(&mut self) {
+        self.log = Log::Read(Arc::default());
+    }
+
     /// Reads what a stalled log was not read of until it ends.
     pub(crate) fn read_stalled_log(&mut self) -> Vec<String> {
         match &mut self.log {
