@@ -1,6 +1,9 @@
 //! Puts the parts together: the one place that knows all of them.
 
+mod telemetry;
+
 use std::error::Error;
+use std::net::{SocketAddr, TcpListener};
 use std::process;
 use std::sync::Arc;
 use std::thread;
@@ -9,7 +12,7 @@ use std::time::Duration;
 use octoserve::adapters::clock::SystemClock;
 use octoserve::adapters::filesystem::FilesystemStore;
 use octoserve::adapters::http::server::{Certificate, Drain, Limits, Server, listen};
-use octoserve::adapters::http::{Health, router};
+use octoserve::adapters::http::{Health, observed_router};
 use octoserve::adapters::identifiers::RandomIdentifiers;
 use octoserve::adapters::memory::MemoryStore;
 use octoserve::adapters::settings::{
@@ -32,7 +35,12 @@ const OTHER_DESCRIPTORS: u64 = 64;
 /// # Errors
 /// When it cannot start. What goes wrong later is logged.
 pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
-    let log = Log::start(settings.logging.filter.clone(), settings.logging.format)?;
+    let observer = telemetry::observer(&settings.telemetry)?;
+    let log = Log::start(
+        settings.logging.filter.clone(),
+        settings.logging.format,
+        observer.traces.as_deref(),
+    )?;
     let server = &settings.server;
     let listeners = listen(&server.address, server.port)?;
     let certificate = match &server.tls {
@@ -40,7 +48,8 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         None => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (blobs, records) = open_stores(&settings.storage, &clock)?;
+    let stores = open_stores(&settings.storage, &clock)?;
+    let (blobs, records) = telemetry::observe(stores, &settings.storage.store, &observer);
     let rules = RegistryRules {
         allow_missing: settings.allow_missing,
         largest_manifest: settings.largest_manifest,
@@ -57,7 +66,13 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         rules,
     ));
     let health = Health::default();
-    let routes = router(Arc::clone(&registry), health.clone(), server.read_timeout);
+    let metrics = telemetry::metrics_server(&settings.telemetry, &observer, &registry)?;
+    let routes = observed_router(
+        Arc::clone(&registry),
+        health.clone(),
+        server.read_timeout,
+        observer.clone(),
+    );
     let limits = limits(server);
 
     // Accepts, and runs the jobs; connections are served by threads of their own.
@@ -68,7 +83,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let addresses = listeners
             .iter()
-            .map(|listener| listener.local_addr().map(|address| address.to_string()))
+            .map(TcpListener::local_addr)
             .collect::<Result<Vec<_>, _>>()?;
         let signals = [
             signal(SignalKind::terminate())?,
@@ -79,15 +94,24 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         tokio::spawn(expire_uploads(registry, clock, settings.uploads.clone()));
         info!(
             version = env!("CARGO_PKG_VERSION"),
-            addresses = addresses.join(" "),
+            addresses = join(&addresses),
             tls = certificate.is_some(),
             storage = %describe(&settings.storage.store),
             workers = limits.workers,
             max_connections = limits.connections,
             "serving",
         );
+        if let Some(metrics) = metrics {
+            info!(addresses = join(&metrics.addresses()?), "serving metrics");
+            metrics.start()?;
+        }
+        if let Some(traces) = &settings.telemetry.traces {
+            info!(endpoint = traces.endpoint, "sending traces");
+        }
+        let stopping = telemetry::stopping(drain.clone());
         let server = Server::new(listeners, certificate, limits);
         server.run(routes, &drain).await?;
+        telemetry::flush(&observer, stopping, settings.server.drain_timeout).await;
         Ok::<(), Box<dyn Error>>(())
     })?;
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -108,6 +132,11 @@ fn open_stores(settings: &StorageSettings, clock: &Arc<dyn Clock>) -> Result<Sto
             (Arc::clone(&store) as Arc<dyn BlobStore>, store)
         }
     })
+}
+
+fn join(addresses: &[SocketAddr]) -> String {
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    addresses.join(" ")
 }
 
 fn describe(store: &StoreSettings) -> String {

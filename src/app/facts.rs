@@ -18,6 +18,7 @@ use bytes::Bytes;
 use quick_cache::sync::Cache;
 use quick_cache::{OptionsBuilder, Weighter};
 
+use super::cache_counts::{CacheCounts, LookupCounter};
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
 use crate::domain::record::{Claim, Revision};
@@ -74,6 +75,9 @@ pub(super) struct Facts {
     max_age: Duration,
     /// How often something was forgotten.
     forgotten: Mutex<u64>,
+    claims: LookupCounter,
+    revisions: LookupCounter,
+    contents: LookupCounter,
 }
 
 /// When the store was asked.
@@ -103,6 +107,9 @@ impl Facts {
             cache,
             max_age,
             forgotten: Mutex::new(0),
+            claims: LookupCounter::default(),
+            revisions: LookupCounter::default(),
+            contents: LookupCounter::default(),
         }
     }
 
@@ -183,7 +190,26 @@ impl Facts {
         );
     }
 
+    pub(super) fn counts(&self) -> CacheCounts {
+        CacheCounts {
+            claims: self.claims.lookups(),
+            revisions: self.revisions.lookups(),
+            contents: self.contents.lookups(),
+        }
+    }
+
     fn get(&self, key: &Key, now: SystemTime) -> Option<Fact> {
+        let counter = match key {
+            Key::Claim(..) => &self.claims,
+            Key::Revision(..) => &self.revisions,
+            Key::Content(_) => &self.contents,
+        };
+        let fact = self.find(key, now);
+        counter.count(fact.is_some());
+        fact
+    }
+
+    fn find(&self, key: &Key, now: SystemTime) -> Option<Fact> {
         let entry = self.cache.as_ref()?.get(key)?;
         // A clock that was set back makes a fact's age unknown: look it up.
         let age = now.duration_since(entry.learned).ok()?;

@@ -7,6 +7,7 @@
 
 mod blobs;
 mod body_check;
+mod cache_counts;
 mod delete;
 mod error;
 mod facts;
@@ -16,6 +17,7 @@ mod registry;
 mod uploads;
 
 pub use blobs::ClaimedBlob;
+pub use cache_counts::{CacheCounts, Lookups};
 pub use error::RegistryError;
 pub use listing::Referrers;
 pub use manifests::{AcceptedManifest, FoundManifest, ManifestPush, PushedTo};

@@ -92,6 +92,12 @@ impl Registry {
         self.rules.largest_manifest
     }
 
+    /// How often the cache knew what was looked up in it.
+    #[must_use]
+    pub fn cache_counts(&self) -> super::CacheCounts {
+        self.facts.counts()
+    }
+
     /// Reads a record from the store, past any cache.
     pub(super) async fn record<R: DeserializeOwned>(
         &self,

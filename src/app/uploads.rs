@@ -183,6 +183,15 @@ impl Registry {
         failure.map_or(Ok(expired), |error| Err(error.into()))
     }
 
+    /// How many uploads are under way, but no more than `limit`.
+    ///
+    /// # Errors
+    /// Only if the store fails.
+    pub async fn open_uploads(&self, limit: usize) -> Result<usize, RegistryError> {
+        let before = self.clock.now();
+        Ok(self.blobs.stale_uploads(before, limit).await?.len())
+    }
+
     /// An upload of this repository; one of another repository is unknown here.
     async fn upload_of(
         &self,

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use octoserve::adapters::clock::SystemClock;
 use octoserve::adapters::filesystem::FilesystemStore;
 use octoserve::adapters::memory::MemoryStore;
+use octoserve::adapters::telemetry::{Metrics, ObservedBlobs, ObservedRecords, StoreObserver};
 use octoserve::ports::{BlobStore, Clock, RecordStore};
 use tempfile::TempDir;
 
@@ -24,6 +25,13 @@ macro_rules! on_every_adapter {
             $(#[test]
             fn $test() {
                 crate::adapters::run(super::$test(crate::adapters::Adapter::memory()));
+            })+
+        }
+
+        mod observed {
+            $(#[test]
+            fn $test() {
+                crate::adapters::run(super::$test(crate::adapters::Adapter::observed()));
             })+
         }
 
@@ -67,6 +75,27 @@ impl Adapter {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             age: Box::new(move |by| clock.advance(by)),
             directory: None,
+        }
+    }
+
+    /// The store in memory, behind what reports its operations: nothing but the
+    /// reports is to be different.
+    pub(crate) fn observed() -> Self {
+        let memory = Self::memory();
+        let open = memory.open;
+        let observer = StoreObserver {
+            adapter: "memory",
+            metrics: Some(Arc::new(Metrics::new(false))),
+        };
+        Self {
+            open: Box::new(move || {
+                let Opened { blobs, records } = open();
+                Opened {
+                    blobs: Arc::new(ObservedBlobs::new(blobs, observer.clone())),
+                    records: Arc::new(ObservedRecords::new(records, observer.clone())),
+                }
+            }),
+            ..memory
         }
     }
 

@@ -22,6 +22,7 @@ mod response;
 mod route;
 pub mod server;
 mod uploads;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ use self::request_id::RequestIds;
 use self::request_log::RequestLog;
 use self::response::{Response, json_response};
 use self::server::{ConnectionInfo, Malformed};
+use self::watch::{Watch, Watched};
+use super::telemetry::{Observer, Tally};
 use crate::app::Registry;
 
 /// What old clients recognise a registry by.
@@ -54,12 +57,23 @@ struct Api {
     request_ids: RequestIds,
     manifest_room: Room,
     read_timeout: Duration,
+    observer: Observer,
 }
 
 /// The registry's API and its health checks.
 ///
 /// The body of a request must make progress within `read_timeout`.
 pub fn router(registry: Arc<Registry>, health: Health, read_timeout: Duration) -> Router {
+    observed_router(registry, health, read_timeout, Observer::default())
+}
+
+/// As [`router`], with every request reported to an observer.
+pub fn observed_router(
+    registry: Arc<Registry>,
+    health: Health,
+    read_timeout: Duration,
+    observer: Observer,
+) -> Router {
     let manifest_room = Room::for_bodies_of(registry.largest_manifest());
     let api = Arc::new(Api {
         manifest_room,
@@ -67,6 +81,7 @@ pub fn router(registry: Arc<Registry>, health: Health, read_timeout: Duration) -
         health,
         request_ids: RequestIds::new(),
         read_timeout,
+        observer,
     });
     Router::new()
         .route("/livez", any(health::live))
@@ -81,11 +96,16 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
     let request_id = api.request_ids.identify(request.headers());
     let uri = request.uri();
     let route = Route::parse(request.method(), uri.path(), uri.query());
-    let log = RequestLog::start(&request, &route, request_id.clone());
+    let watch = Watch::start(&api.observer, &request, &route, &request_id);
+    let mut log = RequestLog::start(&request, &route, request_id.clone(), watch);
     let malformed = request.extensions().get::<Malformed>().copied();
     let answered = match (malformed, route) {
         (Some(malformed), _) => Err(malformed.into()),
-        (None, Ok(route)) => dispatch(&api, route, request).await,
+        (None, Ok(route)) => {
+            let watch = log.watch();
+            let tally = watch.map(|watch| Arc::clone(watch.tally()));
+            Watched::new(dispatch(&api, route, request, tally), watch).await
+        }
         (None, Err(error)) => Err(error.into()),
     };
     let mut response = answered.unwrap_or_else(Refusal::into_response);
@@ -95,16 +115,22 @@ async fn answer(State(api): State<Arc<Api>>, request: Request) -> Response {
         DOCKER_DISTRIBUTION_API_VERSION,
         HeaderValue::from_static("registry/2.0"),
     );
+    log.answered(&mut response);
     log.finish_with(response)
 }
 
 /// Has a route answered.
-async fn dispatch(api: &Api, route: Route, request: Request) -> Result<Response, Refusal> {
+async fn dispatch(
+    api: &Api,
+    route: Route,
+    request: Request,
+    tally: Option<Arc<Tally>>,
+) -> Result<Response, Refusal> {
     let transfer = transfer_of(&request);
     let (parts, body) = request.into_parts();
     let headers = &parts.headers;
     let registry = &*api.registry;
-    let body = RequestBody::new(body, headers, api.read_timeout);
+    let body = RequestBody::new(body, headers, api.read_timeout, tally);
     match route {
         Route::Ping => Ok(json_response(StatusCode::OK, &serde_json::json!({}))),
         Route::PullBlob(name, digest) => {

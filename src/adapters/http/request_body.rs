@@ -1,6 +1,7 @@
 //! The body of a request, held to making progress.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use http::header::CONTENT_LENGTH;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, Sleep};
 
+use crate::adapters::telemetry::Tally;
 use crate::ports::body::{self, BodyError};
 
 /// The body of a request that has not been read yet.
@@ -19,11 +21,18 @@ pub(super) struct RequestBody {
     body: Body,
     length: Option<u64>,
     read_timeout: Duration,
+    tally: Option<Arc<Tally>>,
 }
 
 impl RequestBody {
-    /// A body that fails when nothing of it comes for `read_timeout`.
-    pub(super) fn new(body: Body, headers: &HeaderMap, read_timeout: Duration) -> Self {
+    /// A body that fails when nothing of it comes for `read_timeout`. What comes
+    /// is counted in `tally`, if there is one.
+    pub(super) fn new(
+        body: Body,
+        headers: &HeaderMap,
+        read_timeout: Duration,
+        tally: Option<Arc<Tally>>,
+    ) -> Self {
         let length = headers.get(CONTENT_LENGTH);
         Self {
             body,
@@ -31,6 +40,7 @@ impl RequestBody {
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.parse().ok()),
             read_timeout,
+            tally,
         }
     }
 
@@ -44,6 +54,7 @@ impl RequestBody {
         Box::pin(ProgressingStream {
             stream: self.body.into_data_stream(),
             timeout: self.read_timeout,
+            tally: self.tally,
             deadline: None,
             sleep: None,
         })
@@ -167,6 +178,7 @@ impl RoomTaken<'_> {
 struct ProgressingStream {
     stream: BodyDataStream,
     timeout: Duration,
+    tally: Option<Arc<Tally>>,
     deadline: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
@@ -178,6 +190,9 @@ impl Stream for ProgressingStream {
         let this = &mut *self;
         if let Poll::Ready(piece) = this.stream.poll_next_unpin(context) {
             this.deadline = None;
+            if let (Some(tally), Some(Ok(piece))) = (&this.tally, &piece) {
+                tally.receive(piece.len() as u64);
+            }
             return Poll::Ready(piece.map(|piece| piece.map_err(|_| BodyError::Interrupted)));
         }
         let timeout = this.timeout;

@@ -15,6 +15,7 @@ use super::request_id::RequestId;
 use super::response::Response;
 use super::route::{Route, RouteError};
 use super::server::{ConnectionInfo, Malformed};
+use super::watch::Watch;
 use crate::domain::name::RepositoryName;
 
 /// What the line says of a request before it is answered.
@@ -28,6 +29,8 @@ pub(super) struct RequestLog {
     peer: Option<SocketAddr>,
     user_agent: Option<HeaderValue>,
     is_written: bool,
+    /// Who else wants to know of the request, if anybody does.
+    watch: Option<Box<Watch>>,
 }
 
 impl RequestLog {
@@ -35,6 +38,7 @@ impl RequestLog {
         request: &Request<Body>,
         route: &Result<Route, RouteError>,
         request_id: RequestId,
+        watch: Option<Box<Watch>>,
     ) -> Self {
         let extensions = request.extensions();
         let malformed = extensions.get::<Malformed>().copied();
@@ -50,6 +54,19 @@ impl RequestLog {
                 .map(|connection| connection.peer),
             user_agent: request.headers().get(http::header::USER_AGENT).cloned(),
             is_written: false,
+            watch,
+        }
+    }
+
+    /// Who else wants to know of the request.
+    pub(super) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_deref()
+    }
+
+    /// The request has an answer, which is to be sent.
+    pub(super) fn answered(&mut self, response: &mut Response) {
+        if let Some(watch) = &mut self.watch {
+            watch.answered(response);
         }
     }
 
@@ -67,9 +84,19 @@ impl RequestLog {
         Response::from_parts(parts, Body::new(logged))
     }
 
-    /// Writes the line; the status is none if there was no answer.
-    fn write(&mut self, status: Option<StatusCode>, sent: u64, outcome: Outcome<'_>) {
+    /// The request has ended; the status is none if there was no answer.
+    fn end(&mut self, status: Option<StatusCode>, sent: u64, outcome: &Outcome<'_>) {
         self.is_written = true;
+        match &self.watch {
+            None => self.write(status, sent, outcome),
+            Some(watch) => {
+                watch.in_scope(|| self.write(status, sent, outcome));
+                watch.ended(sent, outcome);
+            }
+        }
+    }
+
+    fn write(&self, status: Option<StatusCode>, sent: u64, outcome: &Outcome<'_>) {
         let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
         let user_agent = self
             .user_agent
@@ -122,12 +149,13 @@ impl Drop for RequestLog {
                 true => Outcome::Panicked,
                 false => Outcome::GivenUp,
             };
-            self.write(None, 0, outcome);
+            self.end(None, 0, &outcome);
         }
     }
 }
 
-enum Outcome<'a> {
+/// How a request ended.
+pub(super) enum Outcome<'a> {
     Answered,
     GivenUp,
     Panicked,
@@ -167,7 +195,11 @@ impl http_body::Body for LoggedBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                let sent = frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.sent += sent;
+                if let Some(watch) = self.log.watch() {
+                    watch.send(sent);
+                }
             }
             Some(Err(error)) => self.failure = Some(error.to_string()),
             None => {}
@@ -199,6 +231,6 @@ impl Drop for LoggedBody {
             (None, None) if is_head || self.body.is_end_stream() => Outcome::Answered,
             (None, None) => Outcome::GivenUp,
         };
-        self.log.write(Some(self.status), self.sent, outcome);
+        self.log.end(Some(self.status), self.sent, &outcome);
     }
 }

@@ -177,6 +177,75 @@ impl Route {
         }
     }
 
+    /// The use case that answers the request, in a few words for traces.
+    #[must_use]
+    pub const fn use_case(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::PullBlob(..) => "pull blob",
+            Self::CheckBlob(..) => "check blob",
+            Self::DeleteBlob(..) => "delete blob",
+            Self::PullManifest(..) => "pull manifest",
+            Self::CheckManifest(..) => "check manifest",
+            Self::PushManifest(..) => "push manifest",
+            Self::DeleteManifest(_, Reference::Tag(_)) => "delete tag",
+            Self::DeleteManifest(_, Reference::Digest(_)) => "delete manifest",
+            Self::BeginUpload(..) => "begin upload",
+            Self::PushBlob(..) => "push blob",
+            Self::MountBlob(..) => "mount blob",
+            Self::AppendChunk(..) => "append chunk",
+            Self::FinishUpload(..) => "finish upload",
+            Self::UploadStatus(..) => "upload status",
+            Self::CancelUpload(..) => "cancel upload",
+            Self::ListTags(..) => "list tags",
+            Self::ListReferrers(..) => "list referrers",
+            Self::ListRepositories(..) => "list repositories",
+        }
+    }
+
+    /// The digest that the request is about, if it names one.
+    #[must_use]
+    pub const fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::PullBlob(_, digest)
+            | Self::CheckBlob(_, digest)
+            | Self::DeleteBlob(_, digest)
+            | Self::PullManifest(_, Reference::Digest(digest))
+            | Self::CheckManifest(_, Reference::Digest(digest))
+            | Self::PushManifest(_, Reference::Digest(digest), _)
+            | Self::DeleteManifest(_, Reference::Digest(digest))
+            | Self::PushBlob(_, digest)
+            | Self::MountBlob(_, digest, _)
+            | Self::FinishUpload(_, _, digest)
+            | Self::ListReferrers(_, digest, _) => Some(digest),
+            _ => None,
+        }
+    }
+
+    /// The tag that the request is about, if it names one.
+    #[must_use]
+    pub const fn tag(&self) -> Option<&Tag> {
+        match self {
+            Self::PullManifest(_, Reference::Tag(tag))
+            | Self::CheckManifest(_, Reference::Tag(tag))
+            | Self::PushManifest(_, Reference::Tag(tag), _)
+            | Self::DeleteManifest(_, Reference::Tag(tag)) => Some(tag),
+            _ => None,
+        }
+    }
+
+    /// The upload session that the request is about, if it names one.
+    #[must_use]
+    pub const fn upload(&self) -> Option<UploadId> {
+        match self {
+            Self::AppendChunk(_, id)
+            | Self::FinishUpload(_, id, _)
+            | Self::UploadStatus(_, id)
+            | Self::CancelUpload(_, id) => Some(*id),
+            _ => None,
+        }
+    }
+
     /// The repository that the request is about, if it is about one.
     #[must_use]
     pub const fn repository(&self) -> Option<&RepositoryName> {

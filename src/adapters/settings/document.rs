@@ -6,13 +6,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::telemetry::{
+    Compression, Exporter, Headers, Protocol, QueueSize, Ratio, ResourceAttributes, Sampler,
+    ServiceName, Url,
+};
 use super::values::{
     AllowMissing, Bytes, Flag, HeadSize, Host, LogFormat, LogLevel, MaxConnections, Path, Period,
     Port, StorageType, Timeout, Workers,
 };
 
 /// The whole of `config.json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Document {
     pub(super) server: Server,
@@ -22,6 +26,7 @@ pub struct Document {
     pub(super) uploads: Uploads,
     pub(super) collect: Collect,
     pub(super) logging: Logging,
+    pub(super) telemetry: Telemetry,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,6 +177,82 @@ impl Default for Logging {
         Self {
             level: LogLevel("info".to_owned()),
             format: LogFormat::Json,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Telemetry {
+    pub(super) service_name: ServiceName,
+    pub(super) resource_attributes: Option<ResourceAttributes>,
+    pub(super) endpoint: Option<Url>,
+    pub(super) protocol: Protocol,
+    pub(super) headers: Option<Headers>,
+    pub(super) timeout: Timeout,
+    pub(super) compression: Compression,
+    pub(super) certificate: Option<Path>,
+    pub(super) traces: Traces,
+    pub(super) metrics: Metrics,
+    pub(super) server_timing: Flag,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            service_name: ServiceName("octoserve".to_owned()),
+            resource_attributes: None,
+            endpoint: None,
+            protocol: Protocol::Http,
+            headers: None,
+            timeout: Timeout::seconds(10),
+            compression: Compression::None,
+            certificate: None,
+            traces: Traces::default(),
+            metrics: Metrics::default(),
+            server_timing: Flag(false),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Traces {
+    pub(super) exporter: Exporter,
+    pub(super) endpoint: Option<Url>,
+    pub(super) sampler: Sampler,
+    pub(super) sampler_argument: Ratio,
+    pub(super) queue_size: QueueSize,
+    pub(super) delay: Timeout,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            exporter: Exporter::Otlp,
+            endpoint: None,
+            sampler: Sampler::ParentBasedAlwaysOn,
+            sampler_argument: Ratio(1.0),
+            queue_size: QueueSize(2048),
+            delay: Timeout::seconds(5),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    pub(super) address: Host,
+    pub(super) port: Option<Port>,
+    pub(super) repositories: Flag,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            address: Host("localhost".to_owned()),
+            port: None,
+            repositories: Flag(false),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::keys::{Keys, Variable};
+use super::standard::StandardVariable;
 
 /// A value that a layer gives to a key, and the words by which to find it.
 pub(super) struct Setting {
@@ -38,13 +39,14 @@ impl Layer {
         keys: &Keys,
     ) -> Self {
         let mut layer = Self::default();
-        let mut variables: Vec<_> = variables.into_iter().collect();
+        let mut variables: Vec<_> = variables
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .collect();
         variables.sort();
+        layer.take_standard(&variables);
         for (name, value) in variables {
             let name = name.to_string_lossy();
-            if value.is_empty() {
-                continue;
-            }
             match (keys.variable(&name), value.into_string()) {
                 (Variable::Other, _) => {}
                 (Variable::Unknown(meant), _) => {
@@ -64,6 +66,34 @@ impl Layer {
         }
         layer.check_values();
         layer
+    }
+
+    /// The variables that are not ours. They come first, so that ours override
+    /// them.
+    fn take_standard(&mut self, variables: &[(OsString, OsString)]) {
+        let mut ranked: Vec<_> = variables
+            .iter()
+            .filter_map(|(name, value)| {
+                let name = name.to_str()?;
+                let (rank, standard) = StandardVariable::named(name)?;
+                Some((rank, name, standard, value))
+            })
+            .collect();
+        ranked.sort_by_key(|(rank, ..)| *rank);
+        for (_, name, standard, value) in ranked {
+            let Some(text) = value.to_str() else {
+                self.problems
+                    .push(format!("{name}: the value is not UTF-8"));
+                continue;
+            };
+            if let Some(text) = standard.read(text) {
+                self.settings.push(Setting {
+                    path: standard.path.to_owned(),
+                    value: Value::String(text),
+                    place: name.to_owned(),
+                });
+            }
+        }
     }
 
     fn walk(&mut self, file: &str, section: &str, tree: &Value, known: &Value, keys: &Keys) {

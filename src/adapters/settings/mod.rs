@@ -2,13 +2,15 @@
 //!
 //! A [`Document`] is the configuration as it is written, and a [`Settings`] what
 //! the server takes from it; a value of either type is valid. A later layer
-//! overrides an earlier one key by key: defaults, then the file, then variables
-//! `OCTOSERVE_<SECTION>_<KEY>`.
+//! overrides an earlier one key by key: defaults, then the file, then the variables
+//! of the OpenTelemetry specification, then variables `OCTOSERVE_<SECTION>_<KEY>`.
 
 mod document;
 mod keys;
 mod layers;
 mod load;
+mod standard;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -24,6 +26,9 @@ pub use self::document::Document;
 pub use self::load::{Loaded, SettingsErrors, load};
 use self::values::{AllowMissing as AllowMissingChoice, StorageType};
 
+pub use self::telemetry::{
+    Compression, MetricsSettings, Protocol, Sampler, TelemetrySettings, TraceSettings,
+};
 pub use self::values::LogFormat;
 
 /// All of what an operator decides.
@@ -45,6 +50,8 @@ pub struct Settings {
     pub collect_grace: Duration,
     /// The log.
     pub logging: LoggingSettings,
+    /// Traces and metrics.
+    pub telemetry: TelemetrySettings,
 }
 
 /// How connections are served.
@@ -188,6 +195,7 @@ impl TryFrom<&Document> for Settings {
                 filter,
                 format: document.logging.format,
             },
+            telemetry: (&document.telemetry).into(),
         })
     }
 }

@@ -155,3 +155,93 @@ fn a_problem_is_one_line_whatever_the_key_is_called() {
         ]
     );
 }
+
+#[test]
+fn the_variables_of_opentelemetry_count_more_than_the_file_and_less_than_ours() {
+    let loaded = load_text(
+        r#"{"telemetry": {"endpoint": "http://file:4318", "service_name": "file"}}"#,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://general:4318/otlp/"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1500"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "2500"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "a=1, b = two%20words ,"),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.01"),
+            ("OTEL_SERVICE_NAME", "standard"),
+            ("OCTOSERVE_TELEMETRY_SERVICE_NAME", "ours"),
+            ("OTEL_BSP_SCHEDULE_DELAY", ""),
+            ("OTEL_SDK_DISABLED", "false"),
+            ("OTEL_METRICS_EXPORTER", "prometheus"),
+        ],
+    );
+    let traces = loaded.settings.telemetry.traces.clone().unwrap();
+    assert_eq!(traces.endpoint, "https://general:4318/otlp/v1/traces");
+    assert_eq!(traces.protocol, Protocol::Http);
+    assert_eq!(traces.timeout, Duration::from_millis(2500));
+    assert_eq!(traces.service_name, "ours");
+    assert_eq!(
+        (traces.sampler, traces.ratio),
+        (Sampler::ParentBasedRatio, 0.01)
+    );
+    let headers: Vec<_> = traces
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(headers, ["a", "b"]);
+    assert_eq!(traces.headers[1].1, "two words");
+    let printed = serde_json::to_string(&loaded.document).unwrap();
+    assert!(
+        printed.contains(r#""headers":"a=REDACTED,b=REDACTED""#),
+        "{printed}"
+    );
+    assert!(!format!("{:?}", loaded.settings).contains("two words"));
+}
+
+#[test]
+fn an_endpoint_for_traces_is_used_as_it_is_and_grpc_has_no_path() {
+    let endpoint = |pairs: &[(&str, &str)]| {
+        let traces = load_text("{}", pairs).settings.telemetry.traces;
+        traces.map(|traces| traces.endpoint)
+    };
+    let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:1");
+    let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:2/own");
+    assert_eq!(
+        endpoint(&[general]).as_deref(),
+        Some("http://c:1/v1/traces")
+    );
+    assert_eq!(endpoint(&[general, grpc]).as_deref(), Some("http://c:1"));
+    assert_eq!(endpoint(&[general, own]).as_deref(), Some("http://c:2/own"));
+    assert_eq!(endpoint(&[grpc]), None);
+    assert_eq!(endpoint(&[general, ("OTEL_SDK_DISABLED", "TRUE")]), None);
+    assert_eq!(endpoint(&[general, ("OTEL_TRACES_EXPORTER", "none")]), None);
+}
+
+#[test]
+fn what_telemetry_cannot_mean_is_said_by_the_name_it_was_set_by() {
+    let found = problems(
+        r#"{"telemetry": {"traces": {"sampler_argument": 1.5}, "metrics": {"port": "x"}}}"#,
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "no-value"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ],
+    );
+    let places: Vec<&str> = found
+        .iter()
+        .map(|problem| problem.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "telemetry.metrics.port in config.json",
+            "telemetry.traces.sampler_argument in config.json",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "OTEL_EXPORTER_OTLP_TIMEOUT",
+        ]
+    );
+}

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use tracing_subscriber::filter::Targets;
 
 /// A value of one key.
-trait Value: Sized {
+pub(super) trait Value: Sized {
     /// What the key expects, as the end of "expected …".
     const EXPECTED: &'static str;
 
@@ -26,12 +26,16 @@ trait Value: Sized {
         None
     }
 
+    fn from_fraction(_fraction: f64) -> Option<Self> {
+        None
+    }
+
     fn from_bool(_flag: bool) -> Option<Self> {
         None
     }
 }
 
-struct ValueVisitor<T>(PhantomData<T>);
+pub(super) struct ValueVisitor<T>(pub(super) PhantomData<T>);
 
 impl<T: Value> Visitor<'_> for ValueVisitor<T> {
     type Value = T;
@@ -55,6 +59,11 @@ impl<T: Value> Visitor<'_> for ValueVisitor<T> {
             .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
+    fn visit_f64<E: Error>(self, fraction: f64) -> Result<T, E> {
+        T::from_fraction(fraction)
+            .ok_or_else(|| E::invalid_value(Unexpected::Float(fraction), &self))
+    }
+
     fn visit_bool<E: Error>(self, flag: bool) -> Result<T, E> {
         T::from_bool(flag).ok_or_else(|| E::invalid_value(Unexpected::Bool(flag), &self))
     }
@@ -69,6 +78,7 @@ macro_rules! deserialize_values {
         }
     )+};
 }
+pub(super) use deserialize_values;
 
 deserialize_values!(
     AllowMissing,
@@ -208,6 +218,8 @@ macro_rules! numbers {
     )+};
 }
 
+pub(super) use numbers;
+
 numbers! {
     /// A TCP port.
     Port(u16), "a port from 0 to 65535";
@@ -323,6 +335,8 @@ macro_rules! choices {
         }
     )+};
 }
+
+pub(super) use choices;
 
 choices! {
     /// Where content is kept.

@@ -1,62 +1,30 @@
-//! The log: what happens, line by line, on standard output.
+//! What is told of what happens: the log, traces and metrics.
+//!
+//! The log is always there. Traces and metrics are off until they are asked
+//! for, and what is off costs nothing: the stores are not wrapped, and a request
+//! is handled as if there were no such thing.
+//!
+//! - [`Log`] writes lines on standard output.
+//! - [`Traces`] sends spans to a collector. Whether a request is traced is
+//!   decided once, when it comes; for one that is not no span is ever made.
+//! - [`Metrics`] counts, and [`MetricsServer`] tells the counts to who asks.
+//! - [`Observer`] is what the HTTP adapter reports requests to, and the
+//!   stores of [`ObservedBlobs`] and [`ObservedRecords`] report what is asked
+//!   of a store.
 
-mod buffer;
-mod escape;
-mod layer;
-#[cfg(test)]
-mod tests;
+mod log;
+mod metrics;
+mod observer;
+mod stores;
+mod tally;
+mod traces;
 
-use std::io;
-use std::panic;
+pub use self::log::Log;
+pub use self::metrics::{Metrics, MetricsServer, RequestLabels, Sources};
+pub use self::observer::Observer;
+pub use self::stores::{ObservedBlobs, ObservedRecords, StoreObserver};
+pub use self::tally::Tally;
+pub use self::traces::Traces;
 
-use tracing::error;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-
-use self::buffer::LineBuffer;
-use self::layer::{Lines, dropped_notice};
-use super::settings::LogFormat;
-
-/// The log of this process. What is logged is written soon after, and by
-/// [`Log::flush`] at once. Clones are one and the same.
-#[derive(Clone)]
-pub struct Log(LineBuffer);
-
-impl Log {
-    /// Logs from now on, panics included.
-    ///
-    /// # Errors
-    /// When no thread can be started, or the process has a log already.
-    pub fn start(filter: Targets, format: LogFormat) -> io::Result<Self> {
-        let buffer =
-            LineBuffer::start(io::stdout(), move |dropped| dropped_notice(format, dropped))?;
-        tracing_subscriber::registry()
-            .with(filter)
-            .with(Lines::new(format, buffer.clone()))
-            .try_init()
-            .map_err(|error: TryInitError| io::Error::other(error))?;
-        log_panics(buffer.clone());
-        Ok(Self(buffer))
-    }
-
-    /// Writes out what was logged so far.
-    pub fn flush(&self) {
-        self.0.flush();
-    }
-}
-
-fn log_panics(buffer: LineBuffer) {
-    panic::set_hook(Box::new(move |panic| {
-        let thread = std::thread::current();
-        error!(
-            thread = thread.name(),
-            location = panic.location().map(tracing::field::display),
-            "panicked: {}",
-            panic
-                .payload_as_str()
-                .unwrap_or("for a reason that is no text"),
-        );
-        buffer.flush();
-    }));
-}
+/// What every span that is exported has as its target.
+pub const SPANS: &str = "octoserve::trace";

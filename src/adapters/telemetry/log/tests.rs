@@ -26,7 +26,7 @@ fn logged(filter: &str, format: LogFormat, work: impl FnOnce()) -> Vec<String> {
     let buffer = LineBuffer::start(output.clone(), |_| Vec::new()).unwrap();
     let layers = tracing_subscriber::registry()
         .with(filter.parse::<Targets>().unwrap())
-        .with(Lines::new(format, buffer.clone()));
+        .with(Lines::new(format, buffer.clone(), false));
     subscriber::with_default(layers, work);
     buffer.flush();
     let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
@@ -72,7 +72,7 @@ fn a_json_line_is_one_flat_object() {
         concat!(
             r#"{"cached":true,"duration_ms":0.25,"level":"INFO","message":"answered","#,
             r#""peer":"[::1]:1","repository":"a/b","status":200,"strange":"NaN","#,
-            r#""target":"octoserve::adapters::telemetry::tests"}"#
+            r#""target":"octoserve::adapters::telemetry::log::tests"}"#
         )
     );
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_json_line_is_one_flat_object() {
         concat!(
             r#"{"error":"the \"disk\"\nis full","level":"ERROR","#,
             r#""message":"it failed:\n\u001b[31mred","#,
-            r#""target":"octoserve::adapters::telemetry::tests"}"#
+            r#""target":"octoserve::adapters::telemetry::log::tests"}"#
         )
     );
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_json_line_is_one_flat_object() {
     assert!(
         lines[0][43..].starts_with(concat!(
             r#""level":"INFO","message":"answered","#,
-            r#""target":"octoserve::adapters::telemetry::tests","repository":"a/b","#,
+            r#""target":"octoserve::adapters::telemetry::log::tests","repository":"a/b","#,
         )),
         "{}",
         lines[0]
@@ -105,9 +105,9 @@ fn a_text_line_is_for_people_and_still_one_line() {
     assert_eq!(
         without_time,
         [
-            "INFO  answered target=octoserve::adapters::telemetry::tests repository=a/b \
+            "INFO  answered target=octoserve::adapters::telemetry::log::tests repository=a/b \
              status=200 duration_ms=0.25 strange=NaN cached=true peer=[::1]:1",
-            "ERROR it failed:\\n\\u001b[31mred target=octoserve::adapters::telemetry::tests \
+            "ERROR it failed:\\n\\u001b[31mred target=octoserve::adapters::telemetry::log::tests \
              error=\"the \\\"disk\\\"\\nis full\"",
             "INFO  target=other only=\"a field\"",
         ]

@@ -1,13 +1,15 @@
 //! Makes a line of every event.
 //!
-//! A line is flat: it says what an event says, and nothing of the spans around
-//! it. There is a line for each request, so making one is made to be cheap.
+//! A line is flat: it says what an event says, and of the spans around it at most
+//! which they are. There is a line for each request, so making one is made to be cheap.
 
 use std::cell::RefCell;
 use std::error::Error;
 use std::fmt::{self, Debug, Display, Write};
 use std::time::SystemTime;
 
+use opentelemetry::Context as TraceContext;
+use opentelemetry::trace::TraceContextExt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -21,11 +23,17 @@ use crate::adapters::settings::LogFormat;
 pub(super) struct Lines {
     format: LogFormat,
     buffer: LineBuffer,
+    /// Whether there can be a trace that an event belongs to.
+    is_traced: bool,
 }
 
 impl Lines {
-    pub(super) const fn new(format: LogFormat, buffer: LineBuffer) -> Self {
-        Self { format, buffer }
+    pub(super) const fn new(format: LogFormat, buffer: LineBuffer, is_traced: bool) -> Self {
+        Self {
+            format,
+            buffer,
+            is_traced,
+        }
     }
 
     fn write(&self, event: &Event<'_>, line: &mut String) {
@@ -33,6 +41,9 @@ impl Lines {
         let level = *metadata.level();
         let mut line = Line::begin(self.format, line, level, metadata.target());
         event.record(&mut line);
+        if self.is_traced {
+            line.put_trace();
+        }
         self.buffer.push(line.end(), level <= Level::WARN);
     }
 }
@@ -126,6 +137,18 @@ impl<'a> Line<'a> {
         if let Some(target) = self.target.take() {
             self.field("target", |line| line.text(target));
         }
+    }
+
+    /// Says which trace the event belongs to, if it belongs to one.
+    fn put_trace(&mut self) {
+        TraceContext::map_current(|context| {
+            let span = context.span();
+            let span = span.span_context();
+            if span.is_valid() {
+                self.field("trace_id", |line| line.display(span.trace_id()));
+                self.field("span_id", |line| line.display(span.span_id()));
+            }
+        });
     }
 
     /// A value that needs no quotes, such as a number.
