@@ -73,6 +73,29 @@ fn other_values() -> Vec<(&'static str, &'static str, Value)> {
         ("collect.grace", "15h", json!("15h")),
         ("logging.level", "debug", json!("debug")),
         ("logging.format", "text", json!("text")),
+        ("telemetry.service_name", "images", json!("images")),
+        ("telemetry.resource_attributes", "a=b", json!("a=b")),
+        ("telemetry.endpoint", "https://c:1", json!("https://c:1")),
+        ("telemetry.protocol", "grpc", json!("grpc")),
+        // A secret is not printed.
+        ("telemetry.headers", "a=secret", json!("a=REDACTED")),
+        ("telemetry.timeout", "16s", json!("16s")),
+        ("telemetry.compression", "gzip", json!("gzip")),
+        ("telemetry.certificate", "c.pem", json!("c.pem")),
+        ("telemetry.traces.exporter", "none", json!("none")),
+        ("telemetry.traces.endpoint", "http://d", json!("http://d")),
+        (
+            "telemetry.traces.sampler",
+            "always_off",
+            json!("always_off"),
+        ),
+        ("telemetry.traces.sampler_argument", "0.5", json!(0.5)),
+        ("telemetry.traces.queue_size", "17", json!(17)),
+        ("telemetry.traces.delay", "18s", json!("18s")),
+        ("telemetry.metrics.address", "::1", json!("::1")),
+        ("telemetry.metrics.port", "19", json!(19)),
+        ("telemetry.metrics.repositories", "true", json!(true)),
+        ("telemetry.server_timing", "true", json!(true)),
     ]
 }
 
