@@ -42,6 +42,10 @@ tools=(
     "helm helm.sh/helm/v3/cmd/helm v3.22.0"
     "helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs v1.14.2"
     "conformance github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111"
+    # S3 servers that write on a condition. MinIO's releases have no versions of Go's kind,
+    # so this is its last commit.
+    "versitygw github.com/versity/versitygw/cmd/versitygw v1.8.0"
+    "minio github.com/minio/minio v0.0.0-20260212201848-7aac2a2c5b7c"
 )
 
 # A Kubernetes API server and custom resource definitions: tests/chart/go.mod pins them.

@@ -6,5 +6,6 @@ pub mod filesystem;
 pub mod http;
 pub mod identifiers;
 pub mod memory;
+pub mod opendal;
 pub mod settings;
 pub mod telemetry;

@@ -12,6 +12,7 @@ use crate::domain::record::{Claim, encode};
 use crate::domain::record_key::RecordKey;
 use crate::ports::blob_store::{BlobContent, BlobSource, BlobStat};
 use crate::ports::record_store::{Expected, RecordWrite};
+use crate::ports::{StoreError, StoreErrorKind};
 
 /// A blob that its repository may serve. Only the registry makes one, so
 /// whoever holds it has passed that check.
@@ -32,6 +33,15 @@ impl ClaimedBlob {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// What it means that the blob's bytes do not come.
+    #[must_use]
+    pub fn unreadable(&self, error: StoreError) -> RegistryError {
+        match error.kind() {
+            StoreErrorKind::Damaged => RegistryError::BlobDamaged(self.digest),
+            _ => error.into(),
+        }
     }
 }
 

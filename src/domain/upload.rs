@@ -20,6 +20,12 @@ impl UploadId {
     pub const fn new(uuid: Uuid) -> Self {
         Self(uuid)
     }
+
+    /// The UUID.
+    #[must_use]
+    pub const fn uuid(self) -> Uuid {
+        self.0
+    }
 }
 
 /// A text that is not an upload session's UUID.

@@ -1,12 +1,14 @@
 //! Content by its digest, and the upload sessions that bring it in.
 
+use std::fmt::Debug;
 use std::fs::File;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 
 use super::body::{Body, BodyError};
 use super::store_error::StoreError;
@@ -96,6 +98,22 @@ pub enum BlobSource {
     /// as it can. The file never changes; it can only be damaged from outside,
     /// and then reading it fails or ends early.
     File(Arc<File>, ByteRange),
+    /// They are this part of something that is on another machine.
+    Remote(Arc<dyn RemoteContent>, ByteRange),
+    /// They are elsewhere, and whoever wants them, or a part of them, fetches
+    /// them there: at this URL, which needs no other credentials and is good
+    /// for a while. Whatever part was asked for, it is of the whole content.
+    Redirect(String),
+}
+
+/// The bytes of a part of remote content, in the pieces they arrive in.
+pub type ContentStream = Pin<Box<dyn Stream<Item = Result<Bytes, StoreError>> + Send>>;
+
+/// Content that is read over a network. It never changes.
+pub trait RemoteContent: Debug + Send + Sync {
+    /// Streams a part of it: exactly these bytes, or an error after fewer. A
+    /// [`Damaged`](super::StoreErrorKind::Damaged) one says that they are gone.
+    fn stream(&self, range: ByteRange) -> ContentStream;
 }
 
 impl BlobSource {
@@ -117,6 +135,15 @@ impl BlobSource {
                 };
                 Self::File(Arc::clone(file), part)
             }
+            Self::Remote(content, whole) => {
+                let range = range.within(whole.length());
+                let part = ByteRange {
+                    start: whole.start + range.start,
+                    end: whole.start + range.end,
+                };
+                Self::Remote(Arc::clone(content), part)
+            }
+            Self::Redirect(url) => Self::Redirect(url.clone()),
         }
     }
 }

@@ -10,15 +10,17 @@ use std::time::{Duration, SystemTime};
 use octoserve::adapters::clock::SystemClock;
 use octoserve::adapters::filesystem::FilesystemStore;
 use octoserve::adapters::memory::MemoryStore;
+use octoserve::adapters::opendal::{BucketOptions, Credentials, OpendalOptions, OpendalStore};
 use octoserve::adapters::telemetry::{Metrics, ObservedBlobs, ObservedRecords, StoreObserver};
 use octoserve::ports::{BlobStore, Clock, RecordStore};
 use tempfile::TempDir;
 
-use crate::world::ManualClock;
+use crate::world::{ManualClock, ShiftedClock};
 
 /// Makes a test for each adapter out of each `async fn name(adapter: Adapter)`.
 ///
-/// An S3 adapter is one more module here, and a constructor of [`Adapter`].
+/// Those of a bucket need one, and are run by `cargo test --test contract s3 --
+/// --ignored` where the environment names it; see [`Adapter::s3`].
 macro_rules! on_every_adapter {
     ($($test:ident),+ $(,)?) => {
         mod memory {
@@ -39,6 +41,14 @@ macro_rules! on_every_adapter {
             $(#[test]
             fn $test() {
                 crate::adapters::run(super::$test(crate::adapters::Adapter::filesystem()));
+            })+
+        }
+
+        mod s3 {
+            $(#[test]
+            #[ignore = "needs an S3 server"]
+            fn $test() {
+                crate::adapters::run(super::$test(crate::adapters::Adapter::s3()));
             })+
         }
     };
@@ -119,6 +129,47 @@ impl Adapter {
         }
     }
 
+    /// A store of its own in the bucket that `OCTOSERVE_TEST_S3_ENDPOINT`,
+    /// `…_BUCKET`, `…_ACCESS_KEY` and `…_SECRET_KEY` name. Each opening shares
+    /// nothing with the others but the bucket, as in another process.
+    pub(crate) fn s3() -> Self {
+        let variable = |name: &str| {
+            let name = format!("OCTOSERVE_TEST_S3_{name}");
+            std::env::var(&name).unwrap_or_else(|_| panic!("{name} names no bucket"))
+        };
+        let bucket = BucketOptions {
+            endpoint: Some(variable("ENDPOINT")),
+            region: "us-east-1".to_owned(),
+            bucket: variable("BUCKET"),
+            root: format!("contract/{}", uuid::Uuid::new_v4()),
+            virtual_host_style: false,
+            credentials: Some(Credentials {
+                access_key_id: variable("ACCESS_KEY"),
+                secret_access_key: variable("SECRET_KEY"),
+                session_token: None,
+            }),
+        };
+        let options = OpendalOptions {
+            announce_after: 256 * 1024,
+            ..OpendalOptions::default()
+        };
+        let clock = Arc::new(ShiftedClock::default());
+        let ages = Arc::clone(&clock);
+        Self {
+            open: Box::new(move || {
+                let store = OpendalStore::s3(&bucket, options.clone()).expect("the store opens");
+                let store = store.with_clock(Arc::clone(&ages) as Arc<dyn Clock>);
+                Opened {
+                    blobs: Arc::new(store.clone()),
+                    records: Arc::new(store),
+                }
+            }),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            age: Box::new(move |by| clock.advance(by)),
+            directory: None,
+        }
+    }
+
     /// Opens the store as a process of its own would.
     pub(crate) fn open(&self) -> Opened {
         (self.open)()
@@ -168,7 +219,7 @@ fn set_back(path: &Path, by: Duration) {
 /// Runs a test to its end on this thread.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime");
     let ended = runtime.block_on(async { tokio::time::timeout(LONGEST_TEST, test).await });

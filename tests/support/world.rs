@@ -30,6 +30,23 @@ impl Clock for ManualClock {
     }
 }
 
+/// The system's clock, set ahead: for a store whose own clock cannot be set.
+#[derive(Default)]
+pub(crate) struct ShiftedClock(Mutex<Duration>);
+
+impl ShiftedClock {
+    /// Lets time pass.
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now() + *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Hands out 1, 2, 3, …, as UUIDs.
 #[derive(Default)]
 pub(crate) struct SequentialIdentifiers(AtomicU64);

@@ -2,7 +2,8 @@
 
 use axum::body::Body;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, LOCATION,
+    RANGE,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -10,6 +11,7 @@ use super::conditional::is_unchanged;
 use super::file_body::{FileBody, Transfer};
 use super::multipart::{self, MultipartBody};
 use super::refusal::Refusal;
+use super::remote_body::RemoteBody;
 use super::response::{Response, empty_response, set_digest};
 use crate::app::{ClaimedBlob, Registry};
 use crate::domain::digest::Digest;
@@ -30,27 +32,32 @@ pub(super) async fn pull(
     if is_unchanged(headers, &digest.to_string()) {
         return Ok(described(StatusCode::NOT_MODIFIED, &blob));
     }
-    match selection(headers, &blob) {
-        Selection::Whole => {
-            let source = registry.open_blob(&blob, None).await?;
-            let mut response = described(StatusCode::OK, &blob);
-            set_body(&mut response, body(source, transfer), blob.size());
-            Ok(response)
+    let (range, status) = match selection(headers, &blob) {
+        Selection::Whole => (None, StatusCode::OK),
+        Selection::Single(range) => (Some(range), StatusCode::PARTIAL_CONTENT),
+        Selection::Several(ranges) => return several(registry, &blob, &ranges, transfer).await,
+        Selection::Unsatisfiable => {
+            return Err(Refusal::RangeNotSatisfiable { size: blob.size() });
         }
-        Selection::Single(range) => {
-            let source = registry.open_blob(&blob, Some(range)).await?;
-            let mut response = described(StatusCode::PARTIAL_CONTENT, &blob);
-            set_body(&mut response, body(source, transfer), range.length());
-            set_header(
-                &mut response,
-                CONTENT_RANGE,
-                &range.content_range(blob.size()),
-            );
-            Ok(response)
+    };
+    let source = registry.open_blob(&blob, range).await?;
+    let body = match source {
+        BlobSource::Memory(bytes) => Body::from(bytes),
+        BlobSource::File(file, part) => Body::new(FileBody::new(file, part, transfer)),
+        BlobSource::Remote(content, part) => {
+            let body = RemoteBody::new(content, part).begun().await;
+            Body::new(body.map_err(|error| blob.unreadable(error))?)
         }
-        Selection::Several(ranges) => several(registry, &blob, &ranges, transfer).await,
-        Selection::Unsatisfiable => Err(Refusal::RangeNotSatisfiable { size: blob.size() }),
+        BlobSource::Redirect(url) => return Ok(elsewhere(&blob, &url)),
+    };
+    let mut response = described(status, &blob);
+    let length = range.map_or(blob.size(), |range| range.length());
+    set_body(&mut response, body, length);
+    if let Some(range) = range {
+        let value = range.content_range(blob.size());
+        set_header(&mut response, CONTENT_RANGE, &value);
     }
+    Ok(response)
 }
 
 /// spec: end-2
@@ -89,6 +96,9 @@ async fn several(
 ) -> Result<Response, Refusal> {
     // Opened once: the ranges of one request may be a thousand.
     let whole = registry.open_blob(blob, None).await?;
+    if let BlobSource::Redirect(url) = whole {
+        return Ok(elsewhere(blob, &url));
+    }
     let mut parts = MultipartBody::default();
     for range in ranges {
         parts.push(*range, blob.size(), whole.part(*range), transfer);
@@ -134,11 +144,16 @@ fn described(status: StatusCode, blob: &ClaimedBlob) -> Response {
     response
 }
 
-fn body(source: BlobSource, transfer: Transfer) -> Body {
-    match source {
-        BlobSource::Memory(bytes) => Body::from(bytes),
-        BlobSource::File(file, range) => Body::new(FileBody::new(file, range, transfer)),
-    }
+/// Sends the client to where the bytes are. It asks there for the same range.
+fn elsewhere(blob: &ClaimedBlob, url: &str) -> Response {
+    let mut response = described(StatusCode::TEMPORARY_REDIRECT, blob);
+    set_header(&mut response, LOCATION, url);
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    headers.insert(CONTENT_LENGTH, 0.into());
+    // The link expires, the content does not.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn set_body(response: &mut Response, body: Body, length: u64) {

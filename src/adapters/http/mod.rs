@@ -15,6 +15,7 @@ mod mapping;
 mod multipart;
 mod query;
 mod refusal;
+mod remote_body;
 mod request_body;
 mod request_id;
 mod request_log;

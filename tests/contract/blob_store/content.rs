@@ -50,7 +50,7 @@ async fn what_is_put_is_read_back_by_every_opening(adapter: Adapter) {
             let opened = store.open(&digest, None).await.expect("opens");
             let opened = opened.expect("a stored blob");
             assert_eq!(opened.size, length as u64);
-            assert!(read_source(opened.source) == content);
+            assert!(read_source(opened.source).await == content);
         }
     }
 }
@@ -80,7 +80,7 @@ async fn a_range_is_cut_at_the_contents_end(adapter: Adapter) {
         let opened = store.open(&digest, range).await.expect("opens");
         let opened = opened.expect("a stored blob");
         assert_eq!(opened.size, 1000, "the whole content's size");
-        assert_eq!(read_source(opened.source), content.slice(from..to));
+        assert_eq!(read_source(opened.source).await, content.slice(from..to));
     }
 }
 
@@ -93,7 +93,7 @@ async fn a_range_behind_the_content_is_empty(adapter: Adapter) {
         let opened = store.open(&digest, range).await.expect("opens");
         let opened = opened.expect("a stored blob");
         assert_eq!(opened.size, 1000);
-        assert_eq!(read_source(opened.source), Bytes::new());
+        assert_eq!(read_source(opened.source).await, Bytes::new());
     }
 }
 
@@ -115,7 +115,7 @@ async fn what_was_opened_stays_readable_when_the_blob_is_stored_anew(adapter: Ad
     let opened = store.open(&digest, None).await.expect("opens");
     store.put(&digest, content.clone()).await.expect("stores");
     let opened = opened.expect("a stored blob");
-    assert!(read_source(opened.source) == content);
+    assert!(read_source(opened.source).await == content);
 }
 
 async fn storing_again_renews_the_lease(adapter: Adapter) {

@@ -153,8 +153,8 @@ async fn what_was_opened_stays_readable_when_the_blob_is_removed(adapter: Adapte
     let seen = version(&*store, &digest).await;
     let removed = store.remove_if_unchanged(&digest, &seen).await;
     assert_eq!(removed.expect("removes"), BlobRemoval::Removed);
-    assert!(read_source(whole.expect("a stored blob").source) == content);
-    assert!(read_source(part.expect("a stored blob").source) == content.slice(10..20));
+    assert!(read_source(whole.expect("a stored blob").source).await == content);
+    assert!(read_source(part.expect("a stored blob").source).await == content.slice(10..20));
 }
 
 async fn a_blob_that_was_renewed_is_not_removed(adapter: Adapter) {

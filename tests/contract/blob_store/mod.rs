@@ -10,6 +10,7 @@ mod racing;
 mod sessions;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use octoserve::domain::digest::Digest;
 use octoserve::domain::range::ByteRange;
 use octoserve::domain::upload::UploadId;
@@ -19,7 +20,7 @@ use octoserve::ports::blob_store::{AppendOutcome, BlobSource, FinishOutcome};
 use crate::bodies::whole;
 
 /// Reads an opened blob to its end.
-fn read_source(source: BlobSource) -> Bytes {
+async fn read_source(source: BlobSource) -> Bytes {
     use std::os::unix::fs::FileExt;
     match source {
         BlobSource::Memory(content) => content,
@@ -29,6 +30,15 @@ fn read_source(source: BlobSource) -> Bytes {
                 .expect("an opened blob reads");
             content.into()
         }
+        BlobSource::Remote(content, range) => {
+            let pieces: Vec<Bytes> = content
+                .stream(range)
+                .try_collect()
+                .await
+                .expect("an opened blob reads");
+            pieces.concat().into()
+        }
+        BlobSource::Redirect(url) => panic!("nobody asked for a link to {url}"),
     }
 }
 

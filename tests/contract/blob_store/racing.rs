@@ -60,7 +60,7 @@ async fn read_until_there(store: &dyn BlobStore, content: &bytes::Bytes, digest:
         }
         if let Some(opened) = store.open(digest, None).await.expect("opens") {
             assert!(
-                read_source(opened.source) == *content,
+                read_source(opened.source).await == *content,
                 "a part of it is there"
             );
         }

@@ -230,7 +230,8 @@ impl BlobStore for ObservedBlobs {
 const fn length(source: &BlobSource) -> u64 {
     match source {
         BlobSource::Memory(content) => content.len() as u64,
-        BlobSource::File(_, range) => range.length(),
+        BlobSource::File(_, range) | BlobSource::Remote(_, range) => range.length(),
+        BlobSource::Redirect(_) => 0,
     }
 }
 
