@@ -87,9 +87,11 @@ impl Registry {
     ) -> Result<ClaimedBlob, RegistryError> {
         let blob = self.find_blob(repository, digest).await?;
         let stat = self.stat_whole(digest, blob.size).await?;
-        let stat = stat.ok_or(RegistryError::BlobDamaged(*digest))?;
-        self.renew_lease(digest, stat.leased).await?;
-        Ok(blob)
+        let damaged = RegistryError::BlobDamaged(*digest);
+        match stat {
+            Some(stat) if self.renew_lease(digest, stat.leased).await? => Ok(blob),
+            _ => Err(damaged),
+        }
     }
 
     /// Opens a blob, or `range` of it.
@@ -134,14 +136,12 @@ impl Registry {
             None => None,
         };
         match stat {
-            None => Ok(None),
-            Some(stat) => {
-                // The lease first: from here on the claim may be referred to.
-                self.renew_lease(digest, stat.leased).await?;
-                self.write_claim(repository, digest, stat.size)
-                    .await
-                    .map(Some)
-            }
+            // The lease first: from here on the claim may be referred to.
+            Some(stat) if self.renew_lease(digest, stat.leased).await? => self
+                .write_claim(repository, digest, stat.size)
+                .await
+                .map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -197,7 +197,8 @@ impl Registry {
         Ok(whole.map(|hashed| hashed.stat))
     }
 
-    /// Lets a repository serve a blob that is stored and freshly leased.
+    /// Lets a repository serve a blob that is stored and freshly leased. A claim
+    /// that is condemned is not equal to a fresh one, and written anew.
     pub(super) async fn write_claim(
         &self,
         repository: &RepositoryName,

@@ -4,9 +4,11 @@ use super::error::RegistryError;
 use super::registry::Registry;
 use crate::domain::digest::Digest;
 use crate::domain::name::{Reference, RepositoryName, Tag};
-use crate::domain::record::{RepositoryRecord, Revision, TagRecord, decode, encode};
+use crate::domain::record::{
+    ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode,
+};
 use crate::domain::record_key::{RecordKey, RecordSet};
-use crate::ports::record_store::{Expected, RecordWrite, RemoveOutcome};
+use crate::ports::record_store::{Expected, RemoveOutcome};
 
 impl Registry {
     /// Deletes a tag; the manifest it points to stays.
@@ -21,20 +23,28 @@ impl Registry {
         let unknown = || RegistryError::ManifestUnknown(Reference::Tag(tag.clone()));
         let key = RecordKey::Tag(repository.clone(), tag.clone());
         let record: TagRecord = self.record(&key).await?.ok_or_else(unknown)?;
-        // The hint's version is taken before the tag goes: a push that brings
-        // the tag back writes its hint anew, and that one is not removed.
-        let hint = RecordKey::Tagged(repository.clone(), record.digest, tag.clone());
-        let hint_version = self.records.get(&hint).await?.map(|stored| stored.version);
         match self.records.remove(&key, &Expected::Any).await? {
             RemoveOutcome::Removed => {}
             RemoveOutcome::Absent | RemoveOutcome::Conflict => return Err(unknown()),
         }
-        if let Some(version) = hint_version {
-            self.records
-                .remove(&hint, &Expected::Matches(version))
-                .await?;
-        }
+        self.retire_hint(repository, &record.digest, tag).await?;
         Ok(())
+    }
+
+    /// Removes the hint that a tag points to a manifest, unless it does.
+    pub(super) async fn retire_hint(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        tag: &Tag,
+    ) -> Result<bool, RegistryError> {
+        let hint = RecordKey::Tagged(repository.clone(), *digest, tag.clone());
+        let key = RecordKey::Tag(repository.clone(), tag.clone());
+        self.retire::<TaggedHint>(&hint, async {
+            let record: Option<TagRecord> = self.record(&key).await?;
+            Ok(record.is_some_and(|record| record.digest == *digest))
+        })
+        .await
     }
 
     /// Deletes a manifest, and with it every tag that points to it.
@@ -60,18 +70,10 @@ impl Registry {
         let key = RecordKey::Revision(repository.clone(), *digest);
         let revision: Option<Revision> = self.record(&key).await?;
         self.unlink(repository, digest, revision.as_ref()).await?;
-        let removed = self.records.remove(&key, &Expected::Any).await?;
-        self.facts.forget_revision(repository, digest);
-        if let Some(subject) = revision.and_then(|revision| revision.subject) {
-            let referrer = RecordKey::Referrer(repository.clone(), subject, *digest);
-            // A push that brought the manifest back has written this anew.
-            if self.records.get(&key).await?.is_none() {
-                self.records.remove(&referrer, &Expected::Any).await?;
-            }
-        }
-        self.delete_tags_of(repository, digest).await?;
-        self.forget_empty_repository(repository).await?;
-        match removed {
+        match self
+            .delete_revision(repository, digest, &Expected::Any)
+            .await?
+        {
             RemoveOutcome::Removed => Ok(()),
             RemoveOutcome::Absent | RemoveOutcome::Conflict => {
                 Err(RegistryError::ManifestUnknown(Reference::Digest(*digest)))
@@ -126,6 +128,45 @@ impl Registry {
             self.records.remove(&key, &expected).await?;
         }
         Ok(())
+    }
+
+    /// Deletes a manifest whose revision is what is expected, with its tags. If
+    /// it is gone already, what belonged to it is tidied up all the same.
+    pub(super) async fn delete_revision(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        expected: &Expected,
+    ) -> Result<RemoveOutcome, RegistryError> {
+        let key = RecordKey::Revision(repository.clone(), *digest);
+        let revision: Option<Revision> = self.record(&key).await?;
+        let removed = self.records.remove(&key, expected).await?;
+        if removed == RemoveOutcome::Conflict {
+            return Ok(removed);
+        }
+        self.facts.forget_revision(repository, digest);
+        if let Some(subject) = revision.and_then(|revision| revision.subject) {
+            self.retire_referrer(repository, &subject, digest).await?;
+        }
+        self.delete_tags_of(repository, digest).await?;
+        self.forget_empty_repository(repository).await?;
+        Ok(removed)
+    }
+
+    /// Takes a manifest off the list of its subject's referrers, unless the
+    /// manifest exists.
+    pub(super) async fn retire_referrer(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        let referrer = RecordKey::Referrer(repository.clone(), *subject, *digest);
+        let revision = RecordKey::Revision(repository.clone(), *digest);
+        self.retire::<ReferrerRecord>(&referrer, async {
+            Ok(self.records.get(&revision).await?.is_some())
+        })
+        .await
     }
 
     /// Takes a blob from a repository. Other repositories keep it.
@@ -194,28 +235,16 @@ impl Registry {
     }
 
     /// Takes a repository without manifests off the catalog.
-    ///
-    /// A push writes its revision before it looks whether the repository's
-    /// record stands. So either the push sees that the record is gone, or the
-    /// revision is seen here after the removal, and the record put back.
-    async fn forget_empty_repository(
+    pub(super) async fn forget_empty_repository(
         &self,
         repository: &RepositoryName,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let revisions = RecordSet::Revisions(repository.clone());
-        if !self.records.list(&revisions, None, 1).await?.is_empty() {
-            return Ok(());
+        let has_manifests = async || Ok(!self.records.list(&revisions, None, 1).await?.is_empty());
+        if has_manifests().await? {
+            return Ok(false);
         }
         let key = RecordKey::Repository(repository.clone());
-        self.records.remove(&key, &Expected::Any).await?;
-        if !self.records.list(&revisions, None, 1).await?.is_empty() {
-            let write = RecordWrite {
-                key,
-                value: encode(&RepositoryRecord::new())?,
-                expected: Expected::Any,
-            };
-            self.records.write(&[write]).await?;
-        }
-        Ok(())
+        self.retire::<RepositoryRecord>(&key, has_manifests()).await
     }
 }

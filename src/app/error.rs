@@ -94,7 +94,10 @@ impl RegistryError {
     /// A stored record that does not read back.
     #[must_use]
     pub fn damaged_record(key: &RecordKey, error: RecordError) -> Self {
-        let context = format_args!("the {} record {}", key.kind(), key.leaf()).to_string();
+        let context = match key.within() {
+            Some(repository) => format!("the {} record {} of {repository}", key.kind(), key.leaf()),
+            None => format!("the {} record {}", key.kind(), key.leaf()),
+        };
         StoreError::new(StoreErrorKind::Damaged, "read", context)
             .caused_by(error)
             .into()

@@ -198,6 +198,10 @@ impl Facts {
         }
     }
 
+    pub(super) fn forget_content(&self, digest: &Digest) {
+        self.remove(&Key::Content(*digest));
+    }
+
     fn get(&self, key: &Key, now: SystemTime) -> Option<Fact> {
         let counter = match key {
             Key::Claim(..) => &self.claims,

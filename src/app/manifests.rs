@@ -3,23 +3,22 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::error::RegistryError;
-use super::registry::{AllowMissing, Registry};
+use super::references::PresentReference;
+use super::registry::Registry;
 use crate::domain::digest::{Algorithm, Digest};
-use crate::domain::manifest::{Manifest, ManifestReference, Role};
+use crate::domain::manifest::Manifest;
 use crate::domain::media_type::MediaType;
 use crate::domain::name::{Reference, RepositoryName, Tag};
 use crate::domain::precondition::Preconditions;
 use crate::domain::push::{PlannedWrite, PushedManifest};
-use crate::domain::record::{Nonce, Revision, TagRecord, decode};
+use crate::domain::record::{
+    Nonce, ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode,
+};
 use crate::domain::record_key::RecordKey;
 use crate::ports::record_store::{Expected, RecordWrite, WriteOutcome};
 use crate::ports::{StoreError, StoreErrorKind};
-
-/// How many of a manifest's references are looked up at a time.
-const LOOKUPS: usize = 16;
 
 /// How often a push goes over its records again when deletes get in its way.
 const ATTEMPTS: usize = 16;
@@ -148,7 +147,8 @@ impl Registry {
             // at the time of the write.
             self.expected_tag(repository, tag, preconditions).await?;
         }
-        self.check_references(repository, &manifest.references)
+        let present = self
+            .check_references(repository, &manifest.references)
             .await?;
         self.blobs.put(&digest, push.content.clone()).await?;
         let pushed = PushedManifest {
@@ -158,7 +158,7 @@ impl Registry {
             manifest: &manifest,
         };
         let moment = self.facts.moment(self.clock.now());
-        self.write_push(&pushed, &push.target).await?;
+        self.write_push(&pushed, push, &present).await?;
         let revision = Arc::new(pushed.revision());
         self.facts
             .learn_revision(repository, &digest, &revision, moment);
@@ -170,52 +170,90 @@ impl Registry {
 
     /// Writes the records of a push until they stand.
     ///
-    /// A delete of the same manifest may run at the same time and remove the
-    /// revision, or the repository's record, after it was written here and
-    /// before the tag was. So both are looked at once more when the tag is
-    /// written, and if one is gone everything is written again: then the push
-    /// comes after the delete. See [`Registry::delete_manifest`] for the other
-    /// half of the argument.
+    /// First what makes the manifest exist. From then on a collector sees what
+    /// it refers to, so now that is confirmed to be there still; only then the
+    /// manifest is listed and tagged.
+    ///
+    /// A delete of the same manifest, or a collector, may run at the same time
+    /// and remove or condemn one of these records before the tag was written. So
+    /// all are looked at once more when it is, and if one does not stand
+    /// everything is written again: then the push comes after the delete. See
+    /// [`Registry::delete_manifest`] and [`Registry::retire`] for the other half
+    /// of the argument.
     async fn write_push(
         &self,
         pushed: &PushedManifest<'_>,
-        target: &PushedTo,
+        push: &ManifestPush,
+        present: &[PresentReference],
     ) -> Result<(), RegistryError> {
-        let revision = RecordKey::Revision(pushed.repository.clone(), pushed.digest);
-        let repository = RecordKey::Repository(pushed.repository.clone());
+        let name = pushed.repository;
+        let repository = RecordKey::Repository(name.clone());
+        let revision = RecordKey::Revision(name.clone(), pushed.digest);
         for attempt in 0..ATTEMPTS {
             let mut writes: Vec<RecordWrite> = unconditional(pushed.writes()?).collect();
-            if attempt == 0 && self.records.get(&repository).await?.is_some() {
+            if attempt == 0 && self.stands::<RepositoryRecord>(&repository).await? {
                 writes.retain(|write| write.key != repository);
             }
-            match target {
-                PushedTo::Digest(_, tags) => {
-                    for tag in tags {
-                        writes.extend(unconditional(self.tag_writes(pushed, tag)?));
-                    }
-                }
-                PushedTo::Tag(tag, preconditions) => {
-                    let expected = self
-                        .expected_tag(pushed.repository, tag, preconditions)
-                        .await?;
-                    writes.extend(unconditional(self.tag_writes(pushed, tag)?));
-                    if let Some(tag_write) = writes.last_mut() {
-                        tag_write.expected = expected;
-                    }
-                }
-            }
+            self.records.write(&writes).await?;
+            self.confirm_references(pushed, &push.content, present)
+                .await?;
+            let writes = self.listing_writes(pushed, &push.target).await?;
             // A conflict is the tag's: it has changed since its preconditions
             // were checked, so they are checked again.
-            let written = self.records.write(&writes).await? == WriteOutcome::Written;
-            if written
-                && self.records.get(&revision).await?.is_some()
-                && self.records.get(&repository).await?.is_some()
+            if !writes.is_empty() && self.records.write(&writes).await? != WriteOutcome::Written {
+                continue;
+            }
+            if self.stands::<Revision>(&revision).await?
+                && self.stands::<RepositoryRecord>(&repository).await?
+                && self.all_stand(&writes).await?
             {
                 return Ok(());
             }
         }
         let context = format_args!("manifest {}", pushed.digest).to_string();
         Err(StoreError::new(StoreErrorKind::Temporary, "outlast the deletes of", context).into())
+    }
+
+    /// What lists a manifest under its subject, and tags it.
+    async fn listing_writes(
+        &self,
+        pushed: &PushedManifest<'_>,
+        target: &PushedTo,
+    ) -> Result<Vec<RecordWrite>, RegistryError> {
+        let mut writes: Vec<RecordWrite> = unconditional(pushed.referrer_write()?).collect();
+        match target {
+            PushedTo::Digest(_, tags) => {
+                for tag in tags {
+                    writes.extend(unconditional(self.tag_writes(pushed, tag)?));
+                }
+            }
+            PushedTo::Tag(tag, preconditions) => {
+                let expected = self
+                    .expected_tag(pushed.repository, tag, preconditions)
+                    .await?;
+                writes.extend(unconditional(self.tag_writes(pushed, tag)?));
+                if let Some(tag_write) = writes.last_mut() {
+                    tag_write.expected = expected;
+                }
+            }
+        }
+        Ok(writes)
+    }
+
+    /// Whether the referrers and hints that were written stand. A tag need not:
+    /// it may have been moved on by then.
+    async fn all_stand(&self, writes: &[RecordWrite]) -> Result<bool, RegistryError> {
+        for RecordWrite { key, .. } in writes {
+            let stands = match key {
+                RecordKey::Referrer(..) => self.stands::<ReferrerRecord>(key).await?,
+                RecordKey::Tagged(..) => self.stands::<TaggedHint>(key).await?,
+                _ => true,
+            };
+            if !stands {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn tag_writes(
@@ -254,56 +292,6 @@ impl Registry {
         match preconditions.hold(current.as_deref()) {
             true => Ok(Expected::Matches(stored.version)),
             false => Err(RegistryError::PreconditionFailed),
-        }
-    }
-
-    /// Checks that everything a manifest refers to is in the repository, as far
-    /// as the rules demand, and renews the leases of its blobs.
-    async fn check_references(
-        &self,
-        repository: &RepositoryName,
-        references: &[ManifestReference],
-    ) -> Result<(), RegistryError> {
-        let lookups = references.iter().copied().map(|reference| async move {
-            let present = self.is_present(repository, reference).await?;
-            Ok::<_, RegistryError>((!present).then_some(reference.digest))
-        });
-        let found: Vec<Option<Digest>> = stream::iter(lookups)
-            .buffered(LOOKUPS)
-            .try_collect()
-            .await?;
-        let missing: Vec<Digest> = found.into_iter().flatten().collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(RegistryError::ManifestBlobUnknown(missing))
-        }
-    }
-
-    /// Whether a reference is there, or need not be.
-    async fn is_present(
-        &self,
-        repository: &RepositoryName,
-        reference: ManifestReference,
-    ) -> Result<bool, RegistryError> {
-        let ManifestReference { role, digest } = reference;
-        let allowed = self.rules.allow_missing;
-        match role {
-            Role::Blob | Role::NondistributableBlob => {
-                let optional = role == Role::NondistributableBlob || allowed == AllowMissing::All;
-                let Some(claim) = self.claim(repository, &digest).await? else {
-                    return Ok(optional);
-                };
-                let Some(stat) = self.stat_whole(&digest, claim.size).await? else {
-                    return Ok(optional);
-                };
-                self.renew_lease(&digest, stat.leased).await?;
-                Ok(true)
-            }
-            Role::Child => {
-                let key = RecordKey::Revision(repository.clone(), digest);
-                Ok(allowed != AllowMissing::None || self.records.get(&key).await?.is_some())
-            }
         }
     }
 }

@@ -8,16 +8,21 @@
 mod blobs;
 mod body_check;
 mod cache_counts;
+pub mod collect;
 mod delete;
 mod error;
 mod facts;
+mod jobs;
 mod listing;
 mod manifests;
+mod references;
 mod registry;
+mod retire;
 mod uploads;
 
 pub use blobs::ClaimedBlob;
 pub use cache_counts::{CacheCounts, Lookups};
+pub use collect::{CollectObserver, CollectRules, CollectStep, Collected};
 pub use error::RegistryError;
 pub use listing::Referrers;
 pub use manifests::{AcceptedManifest, FoundManifest, ManifestPush, PushedTo};

@@ -113,16 +113,16 @@ impl Registry {
     }
 
     /// Renews the lease of a blob that may be about to be referred to, if it is
-    /// past its first half.
+    /// past its first half; `false` if the blob has been collected meanwhile.
     pub(super) async fn renew_lease(
         &self,
         digest: &crate::domain::digest::Digest,
         leased: SystemTime,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<bool, RegistryError> {
         let age = self.clock.now().duration_since(leased);
-        if age.is_ok_and(|age| age > self.rules.grace / 2) {
-            self.blobs.touch(digest).await?;
+        match age.is_ok_and(|age| age > self.rules.grace / 2) {
+            true => Ok(self.blobs.touch(digest).await?),
+            false => Ok(true),
         }
-        Ok(())
     }
 }

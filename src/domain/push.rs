@@ -68,30 +68,36 @@ impl PushedManifest<'_> {
         }
     }
 
-    /// What makes the manifest exist: repository, revision, and referrer if it
-    /// has a subject.
+    /// What makes the manifest exist: repository and revision.
     ///
     /// # Errors
     /// If a record cannot be encoded.
-    pub fn writes(&self) -> Result<Vec<PlannedWrite>, RecordError> {
+    pub fn writes(&self) -> Result<[PlannedWrite; 2], RecordError> {
         let repository = self.repository.clone();
-        let mut writes = vec![
+        Ok([
             PlannedWrite {
                 key: RecordKey::Repository(repository.clone()),
                 value: encode(&RepositoryRecord::new())?,
             },
             PlannedWrite {
-                key: RecordKey::Revision(repository.clone(), self.digest),
+                key: RecordKey::Revision(repository, self.digest),
                 value: encode(&self.revision())?,
             },
-        ];
-        if let Some(subject) = self.manifest.subject {
-            writes.push(PlannedWrite {
-                key: RecordKey::Referrer(repository, subject, self.digest),
-                value: encode(&ReferrerRecord::new(self.descriptor()))?,
-            });
-        }
-        Ok(writes)
+        ])
+    }
+
+    /// What lists the manifest under its subject, if it has one.
+    ///
+    /// # Errors
+    /// If a record cannot be encoded.
+    pub fn referrer_write(&self) -> Result<Option<PlannedWrite>, RecordError> {
+        let Some(subject) = self.manifest.subject else {
+            return Ok(None);
+        };
+        Ok(Some(PlannedWrite {
+            key: RecordKey::Referrer(self.repository.clone(), subject, self.digest),
+            value: encode(&ReferrerRecord::new(self.descriptor()))?,
+        }))
     }
 
     /// What makes `tag` point to the manifest: the hint, then the tag.

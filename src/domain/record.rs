@@ -20,6 +20,9 @@ use super::media_type::MediaType;
 pub struct RepositoryRecord {
     #[serde(rename = "v")]
     version: Version1,
+    /// Set if somebody is about to remove the record; see [`Condemned`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
 }
 
 /// A repository may serve a blob.
@@ -30,6 +33,9 @@ pub struct Claim {
     /// The blob's length in bytes, when it was claimed: content that now has
     /// another length is damaged.
     pub size: u64,
+    /// Set if somebody is about to remove the record; see [`Condemned`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
 }
 
 /// A repository holds a manifest, and what the manifest refers to.
@@ -51,6 +57,9 @@ pub struct Revision {
     /// The manifest it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Digest>,
+    /// Set if somebody is about to remove the record; see [`Condemned`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
 }
 
 /// What a tag points to.
@@ -79,6 +88,9 @@ pub struct ReferrerRecord {
     version: Version1,
     /// The manifest, as the referrers list shows it.
     pub descriptor: Descriptor,
+    /// Set if somebody is about to remove the record; see [`Condemned`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
 }
 
 /// A tag once pointed to a manifest, and may still.
@@ -88,6 +100,26 @@ pub struct TaggedHint {
     version: Version1,
     /// Told apart from any other write by this; see [`Nonce`].
     pub nonce: Nonce,
+    /// Set if somebody is about to remove the record; see [`Condemned`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condemned: Option<Condemned>,
+}
+
+/// A process is at a job, or the job is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRecord {
+    #[serde(rename = "v")]
+    version: Version1,
+    /// Tells the run from any other; see [`Nonce`].
+    pub nonce: Nonce,
+    /// Until when the run is taken for alive; absent when it has got to its end.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_rfc3339"
+    )]
+    pub held_until: Option<SystemTime>,
 }
 
 /// What makes two writes of otherwise equal records differ.
@@ -98,12 +130,61 @@ pub struct TaggedHint {
 #[serde(transparent)]
 pub struct Nonce(pub Uuid);
 
+/// Marks a record that somebody is about to remove.
+///
+/// It still counts as what it is. Only, whoever comes to rely on the record
+/// writes it anew without the mark, and whoever set the mark looks once more
+/// whether anything relies on the record, and then removes it if the mark is
+/// still there. Whichever of the two comes second sees what the first has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condemned {
+    /// Since when.
+    #[serde(with = "rfc3339")]
+    pub since: SystemTime,
+    /// Told apart from any other mark by this; see [`Nonce`].
+    pub nonce: Nonce,
+}
+
+/// A record that can be condemned.
+pub trait Condemnable: Serialize + DeserializeOwned + Clone + Send + Sync {
+    /// The mark.
+    fn condemned(&self) -> Option<Condemned>;
+
+    /// Sets the mark, or takes it away.
+    fn condemn(&mut self, mark: Option<Condemned>);
+}
+
+macro_rules! condemnable {
+    ($($record:ident),+) => {
+        $(impl Condemnable for $record {
+            fn condemned(&self) -> Option<Condemned> {
+                self.condemned
+            }
+
+            fn condemn(&mut self, mark: Option<Condemned>) {
+                self.condemned = mark;
+            }
+        })+
+    };
+}
+
+condemnable!(
+    RepositoryRecord,
+    Claim,
+    Revision,
+    ReferrerRecord,
+    TaggedHint
+);
+
 impl RepositoryRecord {
     /// The record of a repository.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a record is written on purpose")]
     pub const fn new() -> Self {
-        Self { version: Version1 }
+        Self {
+            version: Version1,
+            condemned: None,
+        }
     }
 }
 
@@ -114,6 +195,7 @@ impl Claim {
         Self {
             version: Version1,
             size,
+            condemned: None,
         }
     }
 }
@@ -129,6 +211,7 @@ impl Revision {
             blobs: Vec::new(),
             manifests: Vec::new(),
             subject: None,
+            condemned: None,
         }
     }
 }
@@ -161,6 +244,7 @@ impl ReferrerRecord {
         Self {
             version: Version1,
             descriptor,
+            condemned: None,
         }
     }
 }
@@ -172,6 +256,19 @@ impl TaggedHint {
         Self {
             version: Version1,
             nonce,
+            condemned: None,
+        }
+    }
+}
+
+impl JobRecord {
+    /// A run that is taken for alive until then.
+    #[must_use]
+    pub const fn held(nonce: Nonce, until: SystemTime) -> Self {
+        Self {
+            version: Version1,
+            nonce,
+            held_until: Some(until),
         }
     }
 }
@@ -236,6 +333,29 @@ pub(crate) mod rfc3339 {
     ) -> Result<SystemTime, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The same, where there may be none.
+mod optional_rfc3339 {
+    use super::{Deserialize, Deserializer, Serialize, Serializer, SystemTime, rfc3339};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(transparent)]
+    struct Moment(#[serde(with = "rfc3339")] SystemTime);
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<SystemTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(Moment).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<SystemTime>, D::Error> {
+        let moment = Option::<Moment>::deserialize(deserializer)?;
+        Ok(moment.map(|Moment(time)| time))
     }
 }
 

@@ -8,6 +8,7 @@ use super::name::{RepositoryName, Tag};
 /// The tree that the keys span, as every store lays it out:
 ///
 /// ```text
+/// jobs/<job>                                              Job
 /// repositories/<repository>                               Repository
 /// manifests/<repository>/
 /// ├── _blobs/<algorithm>/<hex>                            Claim
@@ -22,6 +23,8 @@ use super::name::{RepositoryName, Tag};
 /// And because each part is a parsed value, no key can leave the tree.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordKey {
+    /// A process is at a job.
+    Job(Job),
     /// A repository exists.
     Repository(RepositoryName),
     /// A repository may serve a blob.
@@ -42,6 +45,7 @@ impl RecordKey {
     #[must_use]
     pub fn leaf(&self) -> String {
         match self {
+            Self::Job(job) => job.as_str().to_owned(),
             Self::Repository(repository) => repository.to_string(),
             Self::Claim(_, digest) | Self::Revision(_, digest) | Self::Referrer(_, _, digest) => {
                 digest.to_string()
@@ -54,6 +58,7 @@ impl RecordKey {
     #[must_use]
     pub fn set(&self) -> RecordSet {
         match self.clone() {
+            Self::Job(_) => RecordSet::Jobs,
             Self::Repository(_) => RecordSet::Repositories,
             Self::Claim(repository, _) => RecordSet::Claims(repository),
             Self::Referrer(repository, subject, _) => RecordSet::Referrers(repository, subject),
@@ -64,11 +69,11 @@ impl RecordKey {
     }
 
     /// The repository that the record is in. The one that lists a repository is
-    /// in none.
+    /// in none, and neither is a job.
     #[must_use]
     pub const fn within(&self) -> Option<&RepositoryName> {
         match self {
-            Self::Repository(_) => None,
+            Self::Job(_) | Self::Repository(_) => None,
             Self::Claim(repository, _)
             | Self::Referrer(repository, _, _)
             | Self::Revision(repository, _)
@@ -81,6 +86,7 @@ impl RecordKey {
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
+            Self::Job(_) => "job",
             Self::Repository(_) => "repository",
             Self::Claim(..) => "claim",
             Self::Referrer(..) => "referrer",
@@ -91,9 +97,34 @@ impl RecordKey {
     }
 }
 
+/// Work on the whole store that one process at a time should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Job {
+    /// Removing what nothing refers to.
+    Collect,
+    /// Checking what is stored.
+    Scrub,
+}
+
+impl Job {
+    /// Every job, in the order of their names.
+    pub const ALL: [Self; 2] = [Self::Collect, Self::Scrub];
+
+    /// What it is called.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Scrub => "scrub",
+        }
+    }
+}
+
 /// Keys that are listed together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordSet {
+    /// Every job.
+    Jobs,
     /// Every repository.
     Repositories,
     /// The blobs that a repository may serve.
@@ -113,6 +144,7 @@ impl RecordSet {
     #[must_use]
     pub fn key(&self, leaf: &str) -> Option<RecordKey> {
         Some(match self.clone() {
+            Self::Jobs => RecordKey::Job(Job::ALL.into_iter().find(|job| job.as_str() == leaf)?),
             Self::Repositories => RecordKey::Repository(leaf.parse().ok()?),
             Self::Claims(repository) => RecordKey::Claim(repository, leaf.parse().ok()?),
             Self::Referrers(repository, subject) => {
@@ -138,6 +170,8 @@ mod tests {
         let tag: Tag = "v1".parse().expect("a tag");
         let digest = Digest::of(Algorithm::Sha256, b"");
         for key in [
+            RecordKey::Job(Job::Collect),
+            RecordKey::Job(Job::Scrub),
             RecordKey::Repository(repository.clone()),
             RecordKey::Claim(repository.clone(), digest),
             RecordKey::Referrer(repository.clone(), digest, digest),

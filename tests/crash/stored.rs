@@ -8,7 +8,7 @@ use octoserve::domain::descriptor::Descriptor;
 use octoserve::domain::digest::Digest;
 use octoserve::domain::name::{RepositoryName, Tag};
 use octoserve::domain::record::{
-    Claim, ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode,
+    Claim, JobRecord, ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode,
 };
 use octoserve::domain::record_key::{RecordKey, RecordSet};
 use serde::de::DeserializeOwned;
@@ -70,6 +70,7 @@ impl Stored {
             let read = match parts.as_slice() {
                 ["uploads" | "staging" | "locks", ..] => Some(()),
                 ["blobs", algorithm, _, hex] => stored.read_blob(algorithm, hex, content),
+                ["jobs", _] => decode::<JobRecord>(content).ok().map(|_| ()),
                 ["repositories", name] => stored.read_repository(name, content),
                 ["manifests", name @ .., part, a, b] if part.starts_with('_') => {
                     stored.read_record(&name.join("/"), part, &[a, b], content)
@@ -182,6 +183,9 @@ impl Stored {
             decode(value).ok()
         }
         match key.clone() {
+            RecordKey::Job(_) => {
+                read::<JobRecord>(value)?;
+            }
             RecordKey::Repository(name) => {
                 read::<RepositoryRecord>(value)?;
                 self.repositories.insert(name);

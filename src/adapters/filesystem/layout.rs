@@ -33,6 +33,7 @@ impl Layout {
     pub(super) fn fixed_directories(&self) -> impl Iterator<Item = PathBuf> {
         let names = [
             "blobs",
+            "jobs",
             "manifests",
             "repositories",
             "uploads",
@@ -93,6 +94,7 @@ impl Layout {
 
     pub(super) fn record(&self, key: &RecordKey) -> PathBuf {
         match key {
+            RecordKey::Job(job) => self.root.join("jobs").join(job.as_str()),
             RecordKey::Repository(name) => {
                 let file = name.as_str().replace('/', REPOSITORY_SEPARATOR);
                 self.root.join("repositories").join(file)
@@ -126,6 +128,7 @@ impl Layout {
             }]
         };
         match set {
+            RecordSet::Jobs => one(self.root.join("jobs")),
             RecordSet::Repositories => vec![SetDirectory {
                 path: self.root.join("repositories"),
                 leaf_prefix: "",

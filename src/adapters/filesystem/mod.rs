@@ -4,6 +4,7 @@
 //! ```text
 //! data/
 //! ├── blobs/<algorithm>/ab/abcd…         content, one copy of each
+//! ├── jobs/<job>                         who is at it; a record like the others
 //! ├── manifests/<repository>/…           records, see `domain::record_key`
 //! ├── repositories/<name with + for />   one record per repository
 //! ├── uploads/<uuid>/                    session.json, data, hash

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use octoserve::domain::digest::Digest;
-use octoserve::domain::record_key::RecordKey;
+use octoserve::domain::record_key::{Job, RecordKey, RecordSet};
 use octoserve::ports::record_store::{Expected, WriteOutcome};
 
 use super::{set, value, write, write_of};
@@ -66,6 +66,21 @@ async fn every_key_has_a_value_of_its_own(adapter: Adapter) {
             );
         }
     }
+}
+
+async fn jobs_have_records_in_a_set_of_their_own(adapter: Adapter) {
+    let (store, other) = (adapter.records(), adapter.records());
+    for job in Job::ALL {
+        set(&*store, &RecordKey::Job(job), job.as_str()).await;
+    }
+    set(&*store, &RecordKey::Repository(repository("collect")), "r").await;
+    let listed = other.list(&RecordSet::Jobs, None, 10).await;
+    assert_eq!(listed.expect("lists"), Job::ALL.map(RecordKey::Job));
+    for job in Job::ALL {
+        let stored = value(&*other, &RecordKey::Job(job)).await;
+        assert_eq!(stored.as_deref(), Some(job.as_str()));
+    }
+    assert_eq!(other.repositories(None, 10).await.expect("lists"), []);
 }
 
 async fn the_longest_names_are_stored(adapter: Adapter) {
@@ -204,6 +219,7 @@ async fn values_of_any_bytes_are_kept(adapter: Adapter) {
 on_every_adapter!(
     a_key_without_a_record_has_no_value,
     every_key_has_a_value_of_its_own,
+    jobs_have_records_in_a_set_of_their_own,
     the_longest_names_are_stored,
     the_last_value_written_is_read_by_every_opening,
     a_version_tells_a_value_from_the_one_before,

@@ -138,7 +138,9 @@ fn is_recorded_whole(manifest: &Manifest, document: &[u8]) {
         manifest,
     };
     let mut referrers = Vec::new();
-    for write in pushed.writes().expect("records encode") {
+    let writes = pushed.writes().expect("records encode");
+    let referrer = pushed.referrer_write().expect("a record encodes");
+    for write in writes.into_iter().chain(referrer) {
         match write.key {
             RecordKey::Revision(_, key) => {
                 let revision: Revision = decode(&write.value).expect("a revision");

@@ -7,12 +7,14 @@ use std::fmt::Debug;
 use libfuzzer_sys::fuzz_target;
 use octoserve::domain::hasher::{Hasher, SuspendedHasher};
 use octoserve::domain::record::{
-    Claim, ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode, encode,
+    Claim, JobRecord, ReferrerRecord, RepositoryRecord, Revision, TagRecord, TaggedHint, decode,
+    encode,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 fuzz_target!(|data: &[u8]| {
+    settles::<JobRecord>(data);
     settles::<RepositoryRecord>(data);
     settles::<Claim>(data);
     settles::<Revision>(data);

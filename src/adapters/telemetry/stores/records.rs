@@ -111,6 +111,7 @@ fn kind_of(writes: &[RecordWrite]) -> &'static str {
 
 const fn kind_of_set(set: &RecordSet) -> &'static str {
     match set {
+        RecordSet::Jobs => "job",
         RecordSet::Repositories => "repository",
         RecordSet::Claims(_) => "claim",
         RecordSet::Referrers(..) => "referrer",

@@ -1,0 +1,14 @@
+//! Collecting, step by step, over the stores in memory and in a directory.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops where something is not as it says"
+)]
+
+mod blobs;
+mod jobs;
+mod setup;
+mod untagged;
+mod uploads;
+#[path = "../support/world.rs"]
+mod world;
