@@ -11,4 +11,5 @@ mod setup;
 mod untagged;
 mod uploads;
 #[path = "../support/world.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
 mod world;

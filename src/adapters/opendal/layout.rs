@@ -72,6 +72,7 @@ pub(super) fn set(set: &RecordSet) -> SetPrefix {
         format!("{}{algorithm}/{hex}/", in_repository(name, part))
     };
     let (path, leaf_to_key): (String, fn(&str) -> String) = match set {
+        RecordSet::Jobs => ("jobs/".to_owned(), str::to_owned),
         RecordSet::Repositories => ("repositories/".to_owned(), encode_name),
         RecordSet::Tags(name) => (in_repository(name, "_tags"), str::to_owned),
         RecordSet::Tagged(name, digest) => (of_digest(name, "_tagged", digest), str::to_owned),
@@ -88,7 +89,7 @@ pub(super) fn set(set: &RecordSet) -> SetPrefix {
 pub(super) fn leaf(set: &RecordSet, key: &str) -> String {
     match set {
         RecordSet::Repositories => decode_name(key),
-        RecordSet::Tags(_) | RecordSet::Tagged(..) => key.to_owned(),
+        RecordSet::Jobs | RecordSet::Tags(_) | RecordSet::Tagged(..) => key.to_owned(),
         RecordSet::Referrers(..) | RecordSet::Claims(_) | RecordSet::Revisions(_) => {
             key.replacen('/', ":", 1)
         }
@@ -101,7 +102,7 @@ pub(super) fn leaf(set: &RecordSet, key: &str) -> String {
 pub(super) fn list_from(set: &RecordSet, after: &str) -> Option<String> {
     let known: fn(char) -> bool = match set {
         RecordSet::Repositories => is_of_a_name,
-        RecordSet::Tags(_) | RecordSet::Tagged(..) => is_of_a_tag,
+        RecordSet::Jobs | RecordSet::Tags(_) | RecordSet::Tagged(..) => is_of_a_tag,
         RecordSet::Referrers(..) | RecordSet::Claims(_) | RecordSet::Revisions(_) => {
             return after
                 .parse::<Digest>()
