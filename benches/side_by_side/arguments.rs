@@ -183,7 +183,7 @@ fn help() -> String {
   --full            the sizes of docs/benchmarks.md, under fifteen minutes
   --only NAME,…     only these workloads: {}
   --peer NAME,…     only these contestants: {}
-                    (usually all but distribution-3)
+                    (usually all but distribution-3 and octoserve-observed)
   --rounds N        how often each contestant is measured
   --request-logs    every server writes a line per request
   --samples         also tell every single measurement, on standard error

@@ -1,5 +1,6 @@
 //! Who is measured, and how each is started: one file for each, all with equal settings.
 
+mod collector;
 mod distribution;
 mod nginx;
 mod octoserve;
@@ -18,6 +19,8 @@ use crate::floor::FloorMode;
 pub(crate) enum Contestant {
     /// This project's server.
     Octoserve,
+    /// The same with metrics, and with one request in a hundred traced.
+    OctoserveObserved,
     /// Distribution 2.8 as Debian packages it.
     DockerRegistry,
     /// Distribution 3; not packaged, so only measured when asked for.
@@ -30,8 +33,9 @@ pub(crate) enum Contestant {
 
 impl Contestant {
     /// Everyone.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Octoserve,
+        Self::OctoserveObserved,
         Self::DockerRegistry,
         Self::Distribution3,
         Self::Nginx,
@@ -49,6 +53,7 @@ impl Contestant {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Octoserve => "octoserve",
+            Self::OctoserveObserved => "octoserve-observed",
             Self::DockerRegistry => "docker-registry",
             Self::Distribution3 => "distribution-3",
             Self::Nginx => "nginx",
@@ -68,7 +73,7 @@ impl Contestant {
     pub(crate) fn is_registry(self) -> bool {
         matches!(
             self,
-            Self::Octoserve | Self::DockerRegistry | Self::Distribution3
+            Self::Octoserve | Self::OctoserveObserved | Self::DockerRegistry | Self::Distribution3
         )
     }
 }
@@ -127,6 +132,7 @@ impl Setup {
         };
         match contestant {
             Contestant::Octoserve => octoserve::launch(&place),
+            Contestant::OctoserveObserved => octoserve::launch_observed(&place),
             Contestant::DockerRegistry => distribution::launch(&place, distribution::Version::Two),
             Contestant::Distribution3 => distribution::launch(&place, distribution::Version::Three),
             Contestant::Nginx => nginx::launch(&place),
@@ -165,7 +171,7 @@ pub(crate) struct Launch {
 
 fn program(contestant: Contestant) -> Result<PathBuf> {
     let (variable, usual) = match contestant {
-        Contestant::Octoserve => {
+        Contestant::Octoserve | Contestant::OctoserveObserved => {
             // Cargo builds the binary before it runs the benchmark, and says where it is.
             let built =
                 option_env!("CARGO_BIN_EXE_octoserve").unwrap_or("target/release/octoserve");
