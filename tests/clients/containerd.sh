@@ -75,8 +75,11 @@ containerd_forget() {
 }
 
 containerd_unpack() {
-    local mount=$CONTAINERD_HOME/mount
-    mkdir -p "$mount" "$3"
+    local mount
+    # A mount is a snapshot that goes by its path: one that lingers must not be
+    # taken for the next one.
+    mount=$(mktemp --directory "$CONTAINERD_HOME/mount.XXXXXX")
+    mkdir -p "$3"
     containerd_run images mount --snapshotter native --platform "$2" "$1" "$mount" >/dev/null
     cp --archive "$mount/app" "$3"
     containerd_run images unmount --rm --snapshotter native "$mount" >/dev/null
