@@ -3,6 +3,7 @@
 mod wiring;
 
 use std::env;
+use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -36,13 +37,18 @@ fn main() -> ExitCode {
     };
     match command_line.command {
         None | Some(Command::Serve) => serve(loaded.settings),
+        Some(Command::Collect(arguments)) => report(wiring::collect(&loaded.settings, &arguments)),
         Some(Command::CheckConfig) => print(&loaded.document),
         Some(Command::Healthcheck { .. }) => check_health(&Probe::of(&loaded.settings.server)),
     }
 }
 
 fn serve(settings: Settings) -> ExitCode {
-    match wiring::serve(settings) {
+    report(wiring::serve(settings))
+}
+
+fn report(ended: Result<(), Box<dyn Error>>) -> ExitCode {
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());

@@ -1,5 +1,6 @@
 //! Puts the parts together: the one place that knows all of them.
 
+mod collect;
 mod telemetry;
 
 use std::error::Error;
@@ -27,6 +28,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
+pub(crate) use self::collect::collect;
+
 /// File descriptors that are neither a connection nor a file that it is served.
 const OTHER_DESCRIPTORS: u64 = 64;
 
@@ -49,12 +52,13 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = open_stores(&settings.storage, &clock)?;
+    collect::start(&settings, &stores)?;
     let (blobs, records) = telemetry::observe(stores, &settings.storage.store, &observer);
     let rules = RegistryRules {
         allow_missing: settings.allow_missing,
         largest_manifest: settings.largest_manifest,
         largest_blob: settings.largest_blob.unwrap_or(u64::MAX),
-        grace: settings.collect_grace,
+        grace: settings.collect.grace,
         cache_size: settings.storage.cache_size,
         cache_max_age: settings.storage.cache_max_age,
     };

@@ -1,11 +1,14 @@
 //! The command line, and what each command answers.
 
+mod collect;
 mod healthcheck;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::collect::{CollectProgress, collected};
 pub use self::healthcheck::{Probe, probe};
 
 const EXAMPLES: &str = "\
@@ -13,6 +16,7 @@ Examples:
   octoserve                             serve localhost:5000 out of ./data
   octoserve --config /etc/octoserve/config.json
   OCTOSERVE_STORAGE_PATH=/var/lib/octoserve octoserve serve
+  octoserve collect --dry-run           what could be removed to make room
   octoserve check-config > config.json  write down the configuration, defaults included
 
 Every setting can be given in a file and in the environment, as
@@ -60,6 +64,51 @@ pub enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
     },
+    /// Remove what nothing refers to, now. The server does it by itself, too.
+    ///
+    /// It runs beside servers on the same store, which go on serving and taking
+    /// pushes. Removed are blobs to which no manifest refers and that nobody has
+    /// pushed or asked for within the grace period, uploads that nobody goes on
+    /// with, and, with --untagged-after, manifests that no tag and no other
+    /// manifest needs. To make room, delete tags or manifests first.
+    Collect(CollectArguments),
+}
+
+/// How to collect.
+#[derive(Clone, Debug, Args)]
+pub struct CollectArguments {
+    /// Only say what would be removed.
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// How long content is kept that nothing refers to, instead of
+    /// collect.grace. A shorter one needs --force.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub grace: Option<Duration>,
+
+    /// Take a shorter grace period. A push that is under way may fail then, and
+    /// has to be repeated; nothing that was pushed is lost.
+    #[arg(long)]
+    pub force: bool,
+
+    /// Remove manifests that nothing has needed for so long, instead of
+    /// collect.untagged_after. They are marked by one run, and removed by a
+    /// later one.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub untagged_after: Option<Duration>,
+
+    /// How to say what was done.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
+    pub output: OutputFormat,
+}
+
+/// How a command says what it has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
 }
 
 impl CommandLine {

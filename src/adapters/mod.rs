@@ -7,5 +7,6 @@ pub mod http;
 pub mod identifiers;
 pub mod memory;
 pub mod opendal;
+pub mod pace;
 pub mod settings;
 pub mod telemetry;

@@ -74,6 +74,7 @@ fn help_names_every_command_and_says_how_to_configure() {
         "serve",
         "check-config",
         "healthcheck",
+        "collect",
         "--config",
         "OCTOSERVE_CONFIG",
         "OCTOSERVE_<SECTION>_<KEY>",
@@ -83,7 +84,7 @@ fn help_names_every_command_and_says_how_to_configure() {
     ] {
         assert!(help.contains(word), "{word}: {help}");
     }
-    for command in ["serve", "check-config", "healthcheck"] {
+    for command in ["serve", "check-config", "healthcheck", "collect"] {
         let output = run(&[command, "--help"], &[]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(!output.stdout.is_empty(), "{command}");

@@ -17,6 +17,7 @@ mod content;
 mod frames;
 mod process;
 
+mod collecting;
 mod commands;
 mod configuration;
 mod hostile_bodies;

@@ -11,8 +11,8 @@ use super::telemetry::{
     ServiceName, Url,
 };
 use super::values::{
-    AllowMissing, Bytes, Flag, HeadSize, Host, LogFormat, LogLevel, MaxConnections, Path, Period,
-    Port, StorageType, Timeout, Workers,
+    AllowMissing, Bytes, Flag, HeadSize, Host, LogFormat, LogLevel, MaxConnections, MaxOperations,
+    Path, Period, Port, StorageType, Timeout, Workers,
 };
 
 /// The whole of `config.json`.
@@ -155,12 +155,18 @@ impl Default for Uploads {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Collect {
     pub(super) grace: Period,
+    pub(super) interval: Period,
+    pub(super) untagged_after: Option<Timeout>,
+    pub(super) max_operations_per_second: MaxOperations,
 }
 
 impl Default for Collect {
     fn default() -> Self {
         Self {
             grace: Period::seconds(24 * 60 * 60),
+            interval: Period::seconds(60 * 60),
+            untagged_after: None,
+            max_operations_per_second: MaxOperations(1000),
         }
     }
 }

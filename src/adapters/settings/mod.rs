@@ -46,8 +46,8 @@ pub struct Settings {
     pub largest_blob: Option<u64>,
     /// Upload sessions.
     pub uploads: UploadSettings,
-    /// How long content that nothing refers to is safe from collection.
-    pub collect_grace: Duration,
+    /// Collection.
+    pub collect: CollectSettings,
     /// The log.
     pub logging: LoggingSettings,
     /// Traces and metrics.
@@ -124,6 +124,20 @@ pub struct UploadSettings {
     pub sweep_interval: Duration,
 }
 
+/// How what nothing refers to is collected.
+#[derive(Clone, Debug)]
+pub struct CollectSettings {
+    /// How long content that nothing refers to is safe from collection.
+    pub grace: Duration,
+    /// How often the server collects; never if there is none.
+    pub interval: Option<Duration>,
+    /// How long manifests are kept that nothing needs; forever if there is none.
+    pub untagged_after: Option<Duration>,
+    /// How many storage operations a second collecting may make beside serving,
+    /// if there is a bound.
+    pub operations_per_second: Option<u32>,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug)]
 pub struct LoggingSettings {
@@ -190,7 +204,12 @@ impl TryFrom<&Document> for Settings {
                 expire_after: document.uploads.expire_after.0.0,
                 sweep_interval: document.uploads.sweep_interval.0.0,
             },
-            collect_grace: document.collect.grace.0,
+            collect: CollectSettings {
+                grace: document.collect.grace.0,
+                interval: Some(document.collect.interval.0).filter(|every| !every.is_zero()),
+                untagged_after: document.collect.untagged_after.map(|after| after.0.0),
+                operations_per_second: unless_zero(document.collect.max_operations_per_second.0),
+            },
             logging: LoggingSettings {
                 filter,
                 format: document.logging.format,

@@ -89,6 +89,7 @@ deserialize_values!(
     LogFormat,
     LogLevel,
     MaxConnections,
+    MaxOperations,
     Path,
     Period,
     Port,
@@ -227,6 +228,8 @@ numbers! {
     Workers(u8), "a number of threads from 0 (one per core) to 255";
     /// How many connections may be open.
     MaxConnections(u32), "a number of connections, 0 for as many as file descriptors allow";
+    /// How many storage operations a second a job may make.
+    MaxOperations(u32), "a number of operations a second, 0 for no bound";
 }
 
 /// A switch.

@@ -262,6 +262,14 @@ impl Run<'_> {
         of: Option<u64>,
     ) -> Result<(), RegistryError> {
         self.observer.progress(step, done, of);
+        // A page of blobs is one call, and for a directory a look at each.
+        const PER_PAGE: u32 = 100;
+        let operations = if step == CollectStep::Blobs {
+            PER_PAGE
+        } else {
+            1
+        };
+        self.observer.pace(operations).await;
         match &mut self.job {
             Some(job) => job.keep().await,
             None => Ok(()),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::Serialize;
 
 /// What to collect.
@@ -83,10 +84,14 @@ pub enum CollectStep {
     Claims,
 }
 
-/// Is told how far a collection is.
+/// Is told how far a collection is, and may hold it up.
+#[async_trait]
 pub trait CollectObserver: Send + Sync {
     /// So many of a step are done; of how many is only known sometimes.
     fn progress(&self, step: CollectStep, done: u64, of: Option<u64>);
+
+    /// About so many storage operations have been made since the last time.
+    async fn pace(&self, _operations: u32) {}
 }
 
 /// Does not care.
