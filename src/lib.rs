@@ -12,9 +12,9 @@
 //! ```text
 //! src/domain/     digest, name, manifest, record, upload, range, …    pure and synchronous
 //! src/ports/      BlobStore, RecordStore, Clock, Identifiers          traits only
-//! src/app/        Registry: uploads, blobs, manifests, lists, deletes  use cases over the ports
-//! src/adapters/   http, filesystem, memory, settings, telemetry, …     everything that touches the world
-//! src/wiring.rs   settings → adapters → Registry → server              the one that knows them all
+//! src/app/        Registry: uploads, blobs, manifests, …, collect     use cases over the ports
+//! src/adapters/   http, filesystem, opendal, settings, telemetry, …   everything that touches the world
+//! src/wiring.rs   settings → adapters → Registry → server and jobs    the one that knows them all
 //! src/main.rs     command line → wiring → exit code
 //! ```
 //!
@@ -30,7 +30,7 @@
 //! - **One key per fact.** A tag, a claim, a referrer: each is a record of its own.
 //!   No shared index is ever read, changed and written back.
 //! - **Writes are ordered**: bytes, claim, revision, referrer, hint, tag. Whoever
-//!   stops after any of them leaves a valid store.
+//!   stops after any of them leaves a valid store; deletes go the other way.
 //! - **Acknowledged is durable.** A 2xx for a blob, manifest, tag or delete says
 //!   that it survives the loss of power, unless the operator gave that up.
 //! - **A manifest is served byte for byte** as it was pushed, with the type that it
@@ -67,6 +67,7 @@
 //! | [`TaggedHint`] | that tag may point to this manifest | pushing to a tag, before the tag |
 //! | [`TagRecord`] | this tag points to that manifest | pushing to a tag |
 //! | [`RepositoryRecord`] | the catalog lists this repository | the first manifest |
+//! | [`JobRecord`] | a process is at work on the whole store | collecting |
 //!
 //! # Pushing a blob
 //!
@@ -96,11 +97,14 @@
 //!    and the preconditions, and looks up all that it refers to. What is missing is
 //!    named; the leases of what is there are renewed.
 //! 3. [`BlobStore::put`] stores the bytes.
-//! 4. [`PushedManifest::writes`] and [`PushedManifest::tag_writes`] plan the records,
-//!    and [`RecordStore::write`] makes them durable in that order, the tag last and
+//! 4. [`PushedManifest::writes`] plans what makes the manifest exist, and
+//!    [`RecordStore::write`] makes it durable. From here on a collector sees what the
+//!    manifest refers to, so all of that is renewed once more: what is gone by now
+//!    fails the push.
+//! 5. [`PushedManifest::tag_writes`] plans the hint and then the tag, which is written
 //!    under its precondition.
-//! 5. The revision is looked at once more: had a delete run meanwhile, the records
-//!    are written again, so that no tag points at nothing.
+//! 6. What was written is looked at once more: had a delete run meanwhile, everything
+//!    is written again, so that no tag points at nothing.
 //!
 //! # Pulling
 //!
@@ -117,11 +121,14 @@
 //!
 //! # Deleting
 //!
-//! [`Registry::delete_manifest`] removes the revision first: from then on the
-//! manifest is unknown by digest and by tag. Then goes its referrer record, then the
-//! tags that its hints name, each only if it still points there.
-//! [`Registry::delete_tag`] and [`Registry::delete_blob`] remove one record. The bytes
-//! stay, since other repositories may claim them.
+//! [`Registry::delete_manifest`] removes what leads to the manifest first, its tags,
+//! which its hints name, and its place among the referrers; then the revision; and then
+//! it looks for both once more, since a push may have come in between.
+//! [`Registry::delete_tag`] and [`Registry::delete_blob`] remove one record and its hint.
+//! The bytes stay, since other repositories may claim them.
+//!
+//! [`Registry::collect`] removes what nothing refers to, while all the above goes on and
+//! without a lock: the documentation of [`app::collect`] has the argument.
 //!
 //! # Where to add what
 //!
@@ -139,6 +146,7 @@
 //! [`BlobStore::put`]: ports::BlobStore::put
 //! [`Claim`]: domain::record::Claim
 //! [`Digest`]: domain::digest::Digest
+//! [`JobRecord`]: domain::record::JobRecord
 //! [`Manifest::parse`]: domain::manifest::Manifest::parse
 //! [`PushedManifest::tag_writes`]: domain::push::PushedManifest::tag_writes
 //! [`PushedManifest::writes`]: domain::push::PushedManifest::writes
@@ -148,6 +156,7 @@
 //! [`Refusal`]: adapters::http::Refusal
 //! [`Registry::append_chunk`]: app::Registry::append_chunk
 //! [`Registry::begin_upload`]: app::Registry::begin_upload
+//! [`Registry::collect`]: app::Registry::collect
 //! [`Registry::delete_blob`]: app::Registry::delete_blob
 //! [`Registry::delete_manifest`]: app::Registry::delete_manifest
 //! [`Registry::delete_tag`]: app::Registry::delete_tag
