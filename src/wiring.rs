@@ -52,7 +52,7 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stores = open_stores(&settings.storage, &clock)?;
-    collect::start(&settings, &stores)?;
+    collect::start(&settings, &stores, observer.metrics.clone())?;
     let (blobs, records) = telemetry::observe(stores, &settings.storage.store, &observer);
     let rules = RegistryRules {
         allow_missing: settings.allow_missing,

@@ -12,6 +12,7 @@ use octoserve::adapters::command_line::{CollectArguments, CollectProgress, colle
 use octoserve::adapters::identifiers::RandomIdentifiers;
 use octoserve::adapters::pace::Pace;
 use octoserve::adapters::settings::{Settings, StoreSettings};
+use octoserve::adapters::telemetry::{CollectorRun, Metrics};
 use octoserve::app::{CollectObserver, CollectRules, CollectStep, Registry, RegistryRules};
 use octoserve::ports::{Clock, Identifiers};
 use tokio::runtime::{self, Runtime};
@@ -21,7 +22,11 @@ use super::{Stores, open_stores};
 
 /// A thread of its own: what it reads it reads where it is, and nobody who is
 /// served waits for that.
-pub(super) fn start(settings: &Settings, served: &Stores) -> Result<(), Box<dyn Error>> {
+pub(super) fn start(
+    settings: &Settings,
+    served: &Stores,
+    metrics: Option<Arc<Metrics>>,
+) -> Result<(), Box<dyn Error>> {
     let Some(interval) = settings.collect.interval else {
         return Ok(());
     };
@@ -39,7 +44,9 @@ pub(super) fn start(settings: &Settings, served: &Stores) -> Result<(), Box<dyn 
     thread::Builder::new()
         .name("collect".to_owned())
         .spawn(move || {
-            runtime.block_on(collect_again_and_again(registry, rules, pace, interval))
+            runtime.block_on(collect_again_and_again(
+                registry, rules, pace, interval, metrics,
+            ))
         })?;
     Ok(())
 }
@@ -141,10 +148,22 @@ async fn collect_again_and_again(
     rules: CollectRules,
     pace: Paced,
     interval: Duration,
+    metrics: Option<Arc<Metrics>>,
 ) {
     loop {
         tokio::time::sleep(jittered(interval)).await;
-        match registry.collect(&rules, &pace).await {
+        let result = registry.collect(&rules, &pace).await;
+        if let Some(metrics) = &metrics {
+            metrics.collector_ran(match &result {
+                Ok(Some(done)) => CollectorRun::Done {
+                    blobs: done.removed_blobs,
+                    bytes: done.removed_bytes,
+                },
+                Ok(None) => CollectorRun::Busy,
+                Err(_) => CollectorRun::Failed,
+            });
+        }
+        match result {
             Ok(None) => debug!("another process is collecting"),
             Ok(Some(done)) => info!(
                 blobs = done.blobs,

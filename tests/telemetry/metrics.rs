@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::exchange::ask;
-use crate::server::Server;
+use crate::server::{Server, digest};
 
 const METRICS: (&str, &str) = ("OCTOSERVE_TELEMETRY_METRICS_PORT", "0");
 
@@ -33,6 +33,8 @@ fn may_be(label: &str, value: &str) -> bool {
             "digest_differs",
             "error",
             "cancelled",
+            "done",
+            "busy",
             "exported",
             "dropped",
             "failed",
@@ -308,4 +310,30 @@ fn a_response_says_how_long_it_took_if_a_setting_asks_for_it() {
     assert!(storage.ends_with(" operations\""), "{timing}");
     let silent = Server::start(&[METRICS]);
     assert!(!silent.get("/v2/").headers.contains_key("server-timing"));
+}
+
+#[test]
+fn runs_of_the_collector_and_what_they_remove_are_counted() {
+    let server = Server::start(&[
+        METRICS,
+        ("OCTOSERVE_COLLECT_INTERVAL", "100ms"),
+        ("OCTOSERVE_COLLECT_GRACE", "0s"),
+    ]);
+    let content = b"nobody needs this";
+    let pushed = server.ask(
+        "POST",
+        &format!("/v2/a/blobs/uploads/?digest={}", digest(content)),
+        &[],
+        content,
+    );
+    assert_eq!(pushed.status, 201);
+    wait_until(&server, |metrics| {
+        metrics["octoserve_collector_removed_blobs_total"] == 1.0
+            && metrics["octoserve_collector_removed_bytes_total"] == 17.0
+            && metrics["octoserve_collector_runs_total{outcome=\"done\"}"] >= 1.0
+    });
+    assert_eq!(
+        server.metrics()["octoserve_collector_runs_total{outcome=\"failed\"}"],
+        0.0
+    );
 }

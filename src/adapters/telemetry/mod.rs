@@ -20,7 +20,7 @@ mod tally;
 mod traces;
 
 pub use self::log::Log;
-pub use self::metrics::{Metrics, MetricsServer, RequestLabels, Sources};
+pub use self::metrics::{CollectorRun, Metrics, MetricsServer, RequestLabels, Sources};
 pub use self::observer::Observer;
 pub use self::stores::{ObservedBlobs, ObservedRecords, StoreObserver};
 pub use self::tally::Tally;

@@ -255,3 +255,75 @@ impl Storage {
         storage
     }
 }
+
+/// How a run of the collector ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectorRun {
+    /// It went through, and removed so much.
+    Done {
+        /// Blobs.
+        blobs: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// Another process was at it.
+    Busy,
+    /// It was stopped by an error.
+    Failed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    outcome: &'static str,
+}
+
+/// What the collector does.
+pub(super) struct Collector {
+    runs: Family<RunLabels, Count>,
+    blobs: Count,
+    bytes: Count,
+}
+
+impl Collector {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let collector = Self {
+            runs: Family::default(),
+            blobs: Count::default(),
+            bytes: Count::default(),
+        };
+        // There from the begin, so that the first failure is an increase.
+        for outcome in ["done", "busy", "failed"] {
+            drop(collector.runs.get_or_create(&RunLabels { outcome }));
+        }
+        registry.register(
+            "collector_runs",
+            "Runs of the collector, by how they ended",
+            collector.runs.clone(),
+        );
+        registry.register(
+            "collector_removed_blobs",
+            "Blobs that the collector has removed",
+            collector.blobs.clone(),
+        );
+        registry.register_with_unit(
+            "collector_removed",
+            "Bytes of the blobs that the collector has removed",
+            Unit::Bytes,
+            collector.bytes.clone(),
+        );
+        collector
+    }
+
+    pub(super) fn ran(&self, run: CollectorRun) {
+        let outcome = match run {
+            CollectorRun::Done { blobs, bytes } => {
+                self.blobs.inc_by(blobs);
+                self.bytes.inc_by(bytes);
+                "done"
+            }
+            CollectorRun::Busy => "busy",
+            CollectorRun::Failed => "failed",
+        };
+        self.runs.get_or_create(&RunLabels { outcome }).inc();
+    }
+}

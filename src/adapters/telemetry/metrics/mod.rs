@@ -19,8 +19,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-pub use self::families::RequestLabels;
-use self::families::{RepositoryLabels, Requests, Storage, StorageLabels, StorageOperationLabels};
+use self::families::{
+    Collector, RepositoryLabels, Requests, Storage, StorageLabels, StorageOperationLabels,
+};
+pub use self::families::{CollectorRun, RequestLabels};
 use self::pulled::Pulled;
 pub use self::pulled::Sources;
 pub use self::server::MetricsServer;
@@ -33,6 +35,7 @@ pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Requests,
     storage: Storage,
+    collector: Collector,
     uploads_open: Level,
     sources: Arc<OnceLock<Arc<Sources>>>,
     repositories: bool,
@@ -57,6 +60,7 @@ impl Metrics {
         Self {
             requests: Requests::register(ours, repositories),
             storage: Storage::register(ours),
+            collector: Collector::register(ours),
             uploads_open,
             sources,
             registry: Mutex::new(registry),
@@ -136,6 +140,11 @@ impl Metrics {
             outcome,
         };
         self.storage.total.get_or_create(&labels).inc();
+    }
+
+    /// The collector has run.
+    pub fn collector_ran(&self, run: CollectorRun) {
+        self.collector.ran(run);
     }
 
     /// So many upload sessions are open.
