@@ -25,7 +25,7 @@
 //!
 //! **Nothing that is compared is simply removed.** Few stores remove on a
 //! condition, so an object first becomes, by compare-and-swap, one that says
-//! that it is gone; see [`records`] and [`blobs`].
+//! that it is gone; see `records` and `blobs`.
 //!
 //! **Time** is what the bucket says it is, so that replicas whose clocks differ
 //! agree on what is old: see [`BucketClock`].
