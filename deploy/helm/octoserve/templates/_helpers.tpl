@@ -71,6 +71,11 @@ app.kubernetes.io/component: registry
 {{- fail (printf "config.storage.%s is the chart's: set %s instead" $key $instead) }}
 {{- end }}
 {{- end }}
+{{- range list "secret_access_key" "session_token" }}
+{{- if hasKey $.Values.storage.s3 . }}
+{{- fail (printf "storage.s3.%s would be readable in a ConfigMap: set it by secretEnv or existingSecret" .) }}
+{{- end }}
+{{- end }}
 {{- if hasKey (dig "metrics" dict (get $config "telemetry" | default dict)) "port" }}
 {{- fail "config.telemetry.metrics.port is the chart's: set metrics.enabled and metrics.port instead" }}
 {{- end }}
