@@ -18,6 +18,7 @@ mod frames;
 mod process;
 
 mod collecting;
+mod collecting_under_load;
 mod commands;
 mod configuration;
 mod hostile_bodies;
