@@ -5,6 +5,7 @@ use bytes::Bytes;
 use octoserve::app::RegistryError;
 use octoserve::domain::digest::Digest;
 use octoserve::domain::name::{Reference, RepositoryName, Tag};
+use octoserve::domain::referrers::ReferrersRequest;
 
 use super::documents::Manifest;
 use super::model::{Model, SaidChunk};
@@ -119,8 +120,8 @@ pub(super) fn delete_blob(
     }
 }
 
-/// Content, revision and tags: a later one is there only if those before it
-/// are.
+/// Content, revision, referrer and tags: a later one is there only if those
+/// before it are.
 pub(super) fn put_manifest(
     world: &World,
     model: &mut Model,
@@ -145,10 +146,19 @@ pub(super) fn put_manifest(
             model.is_whole(digest),
             "it was recorded before it was stored"
         );
-        model
-            .repository_mut(name)
+        let is_listed = is_listed(world, name, digest, manifest);
+        let repository = model.repository_mut(name);
+        let was_there = repository
             .manifests
-            .insert(*digest, manifest.clone());
+            .insert(*digest, manifest.clone())
+            .is_some();
+        if is_listed {
+            repository.unlisted.remove(digest);
+        } else {
+            let was_listed = was_there && !repository.unlisted.contains(digest);
+            assert!(!was_listed, "a push took it off the list of its subject");
+            repository.unlisted.insert(*digest);
+        }
     } else {
         model.repository_mut(name).may_be_listed = true;
     }
@@ -158,9 +168,28 @@ pub(super) fn put_manifest(
         let found = found.ok().map(|found| *found.digest());
         if found == Some(*digest) {
             assert!(stands, "a tag points to nothing");
-            model.repository_mut(name).tags.insert(tag.clone(), *digest);
+            let repository = model.repository_mut(name);
+            let is_listed = !repository.unlisted.contains(digest);
+            assert!(is_listed, "it was tagged before it was listed");
+            repository.tags.insert(tag.clone(), *digest);
         }
     }
+}
+
+/// Whether a manifest is in the list of its subject, if it has one.
+fn is_listed(world: &World, name: &RepositoryName, digest: &Digest, manifest: &Manifest) -> bool {
+    let request = ReferrersRequest {
+        artifact_type: None,
+        after: None,
+        limit: None,
+    };
+    manifest.subject.is_none_or(|subject| {
+        let listed = world
+            .ask(async |registry| registry.referrers(name, &subject, &request).await)
+            .expect("the store works");
+        let mut digests = listed.descriptors.iter().map(|listed| listed.digest);
+        digests.any(|listed| listed == *digest)
+    })
 }
 
 pub(super) fn delete_tag(world: &World, model: &mut Model, name: &RepositoryName, tag: &Tag) {

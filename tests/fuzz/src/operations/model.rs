@@ -44,6 +44,9 @@ pub(super) struct Repository {
     pub(super) claims: BTreeSet<Digest>,
     pub(super) manifests: BTreeMap<Digest, Manifest>,
     pub(super) tags: BTreeMap<Tag, Digest>,
+    /// Manifests that a dropped push left by their digest alone: no subject's
+    /// list has them yet.
+    pub(super) unlisted: BTreeSet<Digest>,
     /// Whether a dropped push may have listed it before it had a manifest.
     pub(super) may_be_listed: bool,
 }
@@ -211,6 +214,7 @@ impl Model {
         self.store(digest, manifest.bytes.clone());
         let repository = self.repository_mut(name);
         repository.manifests.insert(digest, manifest.clone());
+        repository.unlisted.remove(&digest);
         repository
             .tags
             .extend(tags.iter().map(|tag| (tag.clone(), digest)));
@@ -221,6 +225,7 @@ impl Model {
         let repository = self.repository_mut(name);
         repository.may_be_listed = false;
         repository.tags.retain(|_, tagged| tagged != digest);
+        repository.unlisted.remove(digest);
         repository.manifests.remove(digest).is_some()
     }
 }

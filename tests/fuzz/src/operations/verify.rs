@@ -120,6 +120,9 @@ fn read(source: BlobSource) -> Bytes {
                 .expect("the range is in the file");
             bytes.into()
         }
+        BlobSource::Remote(..) | BlobSource::Redirect(_) => {
+            panic!("neither store has its bytes elsewhere")
+        }
     }
 }
 
@@ -177,11 +180,13 @@ fn referrers(
     artifact_type: Option<&str>,
     limit: Option<usize>,
 ) {
-    let mut expected: Vec<Descriptor> = model
-        .repository(name)
+    let repository = model.repository(name);
+    let mut expected: Vec<Descriptor> = repository
         .manifests
         .iter()
-        .filter(|(_, manifest)| manifest.subject == Some(*subject))
+        .filter(|(digest, manifest)| {
+            manifest.subject == Some(*subject) && !repository.unlisted.contains(digest)
+        })
         .map(|(digest, manifest)| Descriptor {
             media_type: manifest.media_type.clone(),
             digest: *digest,
