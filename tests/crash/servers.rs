@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,16 +41,24 @@ fn twenty_times_a_server_is_killed_and_nothing_acknowledged_is_lost() {
     for round in 0..ROUNDS {
         let server = Server::start(data.path(), &[]);
         let address = server.address;
+        let taken = &AtomicU64::new(0);
         thread::scope(|scope| {
             for client in &mut clients {
                 scope.spawn(move || {
                     let connection = Connection::open(address).expect("it listens");
                     let mut server = OneServer(connection);
-                    while client.take_turn(&mut server).is_ok() {}
+                    while client.take_turn(&mut server).is_ok() {
+                        taken.fetch_add(1, Ordering::Relaxed);
+                    }
                 });
             }
-            // Each round is killed in the middle of something else.
-            thread::sleep(Duration::from_millis(100 + round * 37 % 200));
+            // Under load, however slow the machine; and each round is killed in
+            // the middle of something else.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while taken.load(Ordering::Relaxed) < 3 * CLIENTS && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(Duration::from_millis(round * 37 % 100));
             server.signal(Signal::SIGKILL);
         });
         drop(server);
