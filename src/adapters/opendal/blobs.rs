@@ -337,7 +337,7 @@ impl OpendalStore {
             return Ok(false);
         }
         // Should this fail, it is left to whoever meets it.
-        let _ = tokio::time::timeout(LONGEST_REMOVAL / 4, self.bucket().delete(key)).await;
+        let _ = tokio::time::timeout(LONGEST_REMOVAL / 4, self.bucket().delete_once(key)).await;
         Ok(true)
     }
 }

@@ -249,7 +249,16 @@ impl Bucket {
         writer.map_err(failed("begin to write", key))
     }
 
-    /// Removes an object; one that is not there is removed already.
+    /// Removes an object whose key may be free and taken anew in a moment, so
+    /// it is asked for once: sent again after an answer that was lost, the
+    /// request might remove what somebody else has written there meanwhile.
+    pub(super) async fn delete_once(&self, key: &str) -> Result<(), StoreError> {
+        let deleted = self.once.delete(key).await;
+        deleted.map_err(failed("remove", key))
+    }
+
+    /// Removes an object under a key that is never used again; one that is not
+    /// there is removed already.
     pub(super) async fn delete(&self, key: &str) -> Result<(), StoreError> {
         let deleted = self.retrying.delete(key).await;
         deleted.map_err(failed("remove", key))

@@ -115,7 +115,10 @@ impl OpendalStore {
         leftovers: &mut Vec<Leftover>,
     ) -> Result<(), StoreError> {
         let listed = self.bucket().list(layout::BLOBS, None, usize::MAX).await?;
-        let keys: Vec<Listed> = listed.try_collect().await?;
+        // What is not called by a digest is somebody else's.
+        let ours =
+            listed.try_filter(|listed| std::future::ready(layout::digest(&listed.key).is_some()));
+        let keys: Vec<Listed> = ours.try_collect().await?;
         let pointers = stream::iter(keys).map(|listed| async move {
             let Some(object) = self.bucket().get(&listed.key).await? else {
                 return Ok(None);

@@ -197,7 +197,7 @@ async fn remove_object(bucket: &Bucket, place: &str, etag: String) -> Result<boo
     }
     // From here on it is gone. Should this fail, the tombstone stays until
     // somebody takes it over.
-    let _ = tokio::time::timeout(LONGEST_REMOVAL / 4, bucket.delete(place)).await;
+    let _ = tokio::time::timeout(LONGEST_REMOVAL / 4, bucket.delete_once(place)).await;
     Ok(true)
 }
 

@@ -8,8 +8,8 @@
 //!
 //! A finish claims the session first, in one step that only one request takes;
 //! then it writes the pointer, and then the session goes. An abandon claims it
-//! likewise, and then removes the bytes; so bytes that became a blob are never
-//! removed. A claim whose request has died is void after a while.
+//! likewise, and leaves the bytes to the collector of leftovers; so bytes that
+//! became a blob are never removed. A claim whose request has died is void after a while.
 //!
 //! Work goes on in a task of its own when the request that asked for it is
 //! dropped, as if its body had been interrupted there: what has been received
@@ -414,10 +414,11 @@ impl OpendalStore {
         })
     }
 
+    /// Removes a session, and none of its parts: a pointer that names them may
+    /// still be on its way, from a finish that was given up when the bucket did
+    /// not answer. They are left to whoever collects leftovers, who reads all
+    /// pointers first.
     async fn remove_session(&self, session: &Session) -> Result<(), StoreError> {
-        for part in &session.parts {
-            self.bucket().delete(&part.key).await?;
-        }
         let key = layout::upload(session.begun.id);
         self.bucket().delete(&key).await
     }
