@@ -72,22 +72,37 @@ impl Registry {
     ) -> Result<Option<PresentReference>, RegistryError> {
         let ManifestReference { role, digest } = reference;
         match role {
-            Role::Blob | Role::NondistributableBlob => {
-                let Some(claim) = self.claim(repository, &digest).await? else {
-                    return Ok(None);
-                };
-                let Some(stat) = self.stat_whole(&digest, claim.size).await? else {
-                    return Ok(None);
-                };
-                let is_stored = self.renew_lease(&digest, stat.leased).await?;
-                Ok(is_stored.then_some(PresentReference::Blob(digest, claim.size)))
-            }
+            Role::Blob | Role::NondistributableBlob => self.look_for_blob(repository, digest).await,
             Role::Child => {
                 let key = RecordKey::Revision(repository.clone(), digest);
-                let revision = self.records.get(&key).await?;
-                Ok(revision.map(|_| PresentReference::Child(digest)))
+                if self.records.get(&key).await?.is_some() {
+                    return Ok(Some(PresentReference::Child(digest)));
+                }
+                match self.rules.allow_missing {
+                    // A blob of the same bytes is no manifest.
+                    AllowMissing::None => Ok(None),
+                    // Some lists of blobs are indexes, such as BuildKit's caches.
+                    AllowMissing::Children | AllowMissing::All => {
+                        self.look_for_blob(repository, digest).await
+                    }
+                }
             }
         }
+    }
+
+    async fn look_for_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: Digest,
+    ) -> Result<Option<PresentReference>, RegistryError> {
+        let Some(claim) = self.claim(repository, &digest).await? else {
+            return Ok(None);
+        };
+        let Some(stat) = self.stat_whole(&digest, claim.size).await? else {
+            return Ok(None);
+        };
+        let is_stored = self.renew_lease(&digest, stat.leased).await?;
+        Ok(is_stored.then_some(PresentReference::Blob(digest, claim.size)))
     }
 
     /// Confirms, once a manifest exists, that what was there is there still, and
@@ -111,6 +126,15 @@ impl Registry {
         let mut missing = self.blobs.touch_all(&blobs).await?;
         if missing.contains(&pushed.digest) {
             self.blobs.put(&pushed.digest, content.clone()).await?;
+            // Its name is durable only with what is written after it.
+            let [_, revision] = pushed.writes()?;
+            self.records
+                .write(&[RecordWrite {
+                    key: revision.key,
+                    value: revision.value,
+                    expected: Expected::Any,
+                }])
+                .await?;
             missing.retain(|digest| *digest != pushed.digest);
         }
         let confirmations = present.iter().copied().map(|reference| async move {

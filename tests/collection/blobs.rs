@@ -1,11 +1,14 @@
 //! Blobs, and the claims on them.
 
-use octoserve::app::CollectRules;
+use octoserve::app::{AllowMissing, CollectRules, RegistryRules};
 use octoserve::domain::page::PageRequest;
 use octoserve::domain::record_key::RecordKey;
 use octoserve::ports::record_store::{Expected, RecordWrite};
 
-use crate::setup::{GRACE, HOUR, Setup, name, on_every_store, push_blob, push_image, rules, whole};
+use crate::setup::{
+    GRACE, HOUR, Setup, name, on_every_store, push_blob, push_image, push_index_of_blobs, rules,
+    whole,
+};
 
 async fn a_blob_that_nothing_refers_to_goes_after_its_grace(setup: Setup) {
     let registry = setup.registry();
@@ -65,6 +68,41 @@ async fn a_blob_stays_for_as_long_as_any_repository_refers_to_it(setup: Setup) {
     let collected = setup.collect(&rules()).await;
     assert_eq!(collected.removed_blobs, 3, "all the others");
     assert_eq!(setup.blobs.list(None, 10).await.expect("lists"), []);
+}
+
+/// As BuildKit keeps its cache in a registry.
+async fn blobs_that_an_index_lists_stay(setup: Setup) {
+    for allow_missing in [AllowMissing::Children, AllowMissing::All] {
+        let registry = setup.registry_with(RegistryRules {
+            allow_missing,
+            ..RegistryRules::default()
+        });
+        let blob = push_blob(&registry, "a", &format!("{allow_missing:?}")).await;
+        let index = push_index_of_blobs(&registry, "a", &[&blob]).await;
+        setup.age(2 * GRACE);
+        assert_eq!(setup.collect(&rules()).await.removed_blobs, 0);
+        assert!(setup.is_stored(&blob).await);
+        let found = registry.check_blob(&name("a"), &blob).await;
+        found.expect("the repository has it");
+        let deleted = registry.delete_manifest(&name("a"), &index).await;
+        deleted.expect("deletes");
+        setup.age(2 * GRACE);
+        assert_eq!(setup.collect(&rules()).await.removed_blobs, 2);
+    }
+}
+
+async fn an_index_that_lists_blobs_renews_their_leases(setup: Setup) {
+    let registry = setup.registry_with(RegistryRules {
+        allow_missing: AllowMissing::Children,
+        ..RegistryRules::default()
+    });
+    let blob = push_blob(&registry, "a", "cached").await;
+    setup.age(GRACE);
+    let index = push_index_of_blobs(&registry, "a", &[&blob]).await;
+    let deleted = registry.delete_manifest(&name("a"), &index).await;
+    deleted.expect("deletes");
+    assert_eq!(setup.collect(&rules()).await.removed_blobs, 0);
+    assert!(setup.is_stored(&blob).await, "its lease is new");
 }
 
 async fn who_asks_for_a_blob_keeps_it(setup: Setup) {
@@ -187,6 +225,8 @@ on_every_store!(
     with_a_blob_its_claims_go,
     what_a_manifest_refers_to_stays,
     a_blob_stays_for_as_long_as_any_repository_refers_to_it,
+    blobs_that_an_index_lists_stay,
+    an_index_that_lists_blobs_renews_their_leases,
     who_asks_for_a_blob_keeps_it,
     a_dry_run_tells_the_same_and_removes_nothing,
     a_record_that_does_not_parse_stops_the_run,

@@ -7,6 +7,8 @@
 
 mod blobs;
 mod jobs;
+mod meddling;
+mod pushes;
 mod setup;
 mod untagged;
 mod uploads;

@@ -66,9 +66,14 @@ impl Setup {
 
     /// A registry as one process has it open.
     pub(crate) fn registry(&self) -> Registry {
+        self.registry_with(RegistryRules::default())
+    }
+
+    /// A registry with these rules, other than the grace.
+    pub(crate) fn registry_with(&self, rules: RegistryRules) -> Registry {
         let rules = RegistryRules {
             grace: GRACE,
-            ..RegistryRules::default()
+            ..rules
         };
         Registry::new(
             Arc::clone(&self.blobs),
@@ -226,6 +231,23 @@ pub(crate) async fn push_index(
         content,
         blobs: Vec::new(),
     }
+}
+
+/// Pushes an index whose entries are blobs.
+pub(crate) async fn push_index_of_blobs(
+    registry: &Registry,
+    repository: &str,
+    blobs: &[&Digest],
+) -> Digest {
+    let entries: Vec<String> = blobs
+        .iter()
+        .map(|digest| descriptor("application/vnd.oci.image.layer.v1.tar", digest, 1))
+        .collect();
+    let content = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}]}}"#,
+        entries.join(",")
+    );
+    put(registry, repository, None, &content).await
 }
 
 pub(crate) async fn put(

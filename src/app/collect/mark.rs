@@ -64,8 +64,9 @@ impl Run<'_> {
                 *read += 1;
                 if !doomed.contains(&(repository, digest)) {
                     candidates.keep(&digest);
-                    for blob in &revision.blobs {
-                        candidates.keep(blob);
+                    // What an index lists may be blobs, too.
+                    for referred_to in revision.blobs.iter().chain(&revision.manifests) {
+                        candidates.keep(referred_to);
                     }
                 }
                 self.progress(CollectStep::Manifests, *read, None).await?;

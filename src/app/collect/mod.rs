@@ -21,7 +21,8 @@
 //! change it. The collector lists the blobs and notes the versions of those whose
 //! lease is older than the grace period. Then it reads every revision of every
 //! repository that has records, and keeps what they refer to: a
-//! revision's own content, and its blobs. Then it removes the others, each if
+//! revision's own content, its blobs, and what it lists as an index, which may
+//! be blobs or manifests. Then it removes the others, each if
 //! its version is the one noted. A push of a manifest writes the revision, then
 //! renews *every* blob that it refers to and its own content, and only then lists
 //! and tags the manifest and answers (`references`). A blob that is gone by then
