@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         None | Some(Command::Serve) => serve(loaded.settings),
         Some(Command::Collect(arguments)) => report(wiring::collect(&loaded.settings, &arguments)),
         Some(Command::CheckConfig) => print(&loaded.document),
+        Some(Command::Doctor) => examine(&loaded.settings),
         Some(Command::Healthcheck { .. }) => check_health(&Probe::of(&loaded.settings.server)),
     }
 }
@@ -54,6 +55,28 @@ fn report(ended: Result<(), Box<dyn Error>>) -> ExitCode {
             complain(&error.to_string());
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says of each point of the storage how it is.
+fn examine(settings: &Settings) -> ExitCode {
+    let verdicts = match wiring::examine(&settings.storage) {
+        Ok(verdicts) => verdicts,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::FAILURE;
+        }
+    };
+    for verdict in &verdicts {
+        // Whether anybody reads it does not matter: the exit code says it too.
+        let _ = writeln!(io::stdout(), "{verdict}");
+    }
+    let fails = verdicts
+        .iter()
+        .any(|verdict| !verdict.holds && !verdict.is_optional);
+    match fails {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Puts the parts together: the one place that knows all of them.
 
 mod collect;
+mod stores;
 mod telemetry;
 
 use std::error::Error;
@@ -10,18 +11,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use octoserve::adapters::clock::SystemClock;
-use octoserve::adapters::filesystem::FilesystemStore;
 use octoserve::adapters::http::server::{Certificate, Drain, Limits, Server, listen};
 use octoserve::adapters::http::{Health, observed_router};
 use octoserve::adapters::identifiers::RandomIdentifiers;
-use octoserve::adapters::memory::MemoryStore;
 use octoserve::adapters::settings::{
-    ServerSettings, Settings, StorageSettings, StoreSettings, TlsFiles, UploadSettings,
+    ServerSettings, Settings, StoreSettings, TlsFiles, UploadSettings,
 };
 use octoserve::adapters::telemetry::Log;
 use octoserve::app::{Registry, RegistryRules};
-use octoserve::ports::{BlobStore, Clock, RecordStore, StoreError};
+use octoserve::ports::Clock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, error, info, warn};
 
 pub(crate) use self::collect::collect;
+pub(crate) use self::stores::examine;
 
 /// File descriptors that are neither a connection nor a file that it is served.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -50,10 +49,15 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
         Some(TlsFiles { certificate, key }) => Some(Certificate::load(certificate, key)?),
         None => None,
     };
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stores = open_stores(&settings.storage, &clock)?;
-    collect::start(&settings, &stores, observer.metrics.clone())?;
-    let (blobs, records) = telemetry::observe(stores, &settings.storage.store, &observer);
+    let opened = stores::open(&settings.storage)?;
+    let clock = opened.clock;
+    collect::start(
+        &settings,
+        &opened.stores,
+        Arc::clone(&clock),
+        observer.metrics.clone(),
+    )?;
+    let (blobs, records) = telemetry::observe(opened.stores, &settings.storage.store, &observer);
     let rules = RegistryRules {
         allow_missing: settings.allow_missing,
         largest_manifest: settings.largest_manifest,
@@ -94,8 +98,15 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
             signal(SignalKind::interrupt())?,
         ];
         let drain = Drain::default();
+        // Going through all of a bucket is for the one replica that collects.
+        let is_swept = opened.bucket.is_some() && settings.collect.interval.is_some();
+        if let Some(bucket) = opened.bucket {
+            tokio::spawn(stores::watch(bucket, health.clone()));
+        }
         tokio::spawn(stop_on_signal(signals, health, drain.clone(), log.clone()));
-        tokio::spawn(expire_uploads(registry, clock, settings.uploads.clone()));
+        if !is_swept {
+            tokio::spawn(expire_uploads(registry, clock, settings.uploads.clone()));
+        }
         info!(
             version = env!("CARGO_PKG_VERSION"),
             addresses = join(&addresses),
@@ -123,21 +134,6 @@ pub(crate) fn serve(settings: Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-type Stores = (Arc<dyn BlobStore>, Arc<dyn RecordStore>);
-
-fn open_stores(settings: &StorageSettings, clock: &Arc<dyn Clock>) -> Result<Stores, StoreError> {
-    Ok(match &settings.store {
-        StoreSettings::Filesystem { path, fsync } => {
-            let store = Arc::new(FilesystemStore::open(path, *fsync)?);
-            (Arc::clone(&store) as Arc<dyn BlobStore>, store)
-        }
-        StoreSettings::Memory => {
-            let store = Arc::new(MemoryStore::new(Arc::clone(clock)));
-            (Arc::clone(&store) as Arc<dyn BlobStore>, store)
-        }
-    })
-}
-
 fn join(addresses: &[SocketAddr]) -> String {
     let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     addresses.join(" ")
@@ -149,6 +145,11 @@ fn describe(store: &StoreSettings) -> String {
         StoreSettings::Filesystem { path, fsync: false } => {
             format!("filesystem {} without fsync", path.display())
         }
+        StoreSettings::S3(bucket) => format!(
+            "s3 {}/{}",
+            bucket.endpoint.as_deref().unwrap_or("aws"),
+            bucket.bucket
+        ),
         StoreSettings::Memory => "memory".to_owned(),
     }
 }

@@ -80,12 +80,6 @@ config_of() {
 # assert_config_accepted <what> <rendered ConfigMap>
 assert_config_accepted() {
     config_of "$2" >"$WORK/config.json"
-    if jq --exit-status --slurpfile known "$WORK/known.json" \
-        '.storage.s3 and ($known[0].storage | has("s3") | not)' \
-        "$WORK/config.json" >/dev/null; then
-        echo "not asked, as this octoserve has no storage.s3: $1"
-        return
-    fi
     # From a clean environment: only the file counts.
     env --ignore-environment "$binary" --config "$WORK/config.json" check-config >"$WORK/checked.json" 2>"$WORK/problems.txt" ||
         fail "$1: octoserve refuses its configuration: $(cat "$WORK/problems.txt")"
@@ -126,7 +120,6 @@ diff --unified "$chart/README.md" "$WORK/README.md" || fail "README.md is not of
 passed
 
 step "octoserve accepts every config.json that is made"
-env --ignore-environment "$binary" check-config >"$WORK/known.json"
 for values in "$cases"/*.yaml; do
     assert_config_accepted "$(basename "$values")" "$WORK/$(basename "$values")"
 done

@@ -18,7 +18,7 @@ logs=$OCTOSERVE_TEST_LOGS
 mkdir -p "$logs"
 
 quick=(fmt clippy doc rings test)
-full=(packages shell fmt clippy doc rings test release killed disk-full tools cluster conformance s3 clients image rolling chart fuzz-build fuzz)
+full=(packages shell fmt clippy doc rings test release killed disk-full tools cluster conformance s3 replicas clients image rolling chart fuzz-build fuzz)
 declare -A needs=(
     [shell]=packages
     [release]=packages
@@ -27,6 +27,7 @@ declare -A needs=(
     [disk-full]="packages release"
     [conformance]="packages tools release"
     [s3]="packages tools"
+    [replicas]="packages tools release"
     [clients]="packages tools release"
     [fuzz-build]=packages
     [fuzz]=fuzz-build
@@ -66,6 +67,7 @@ stage_disk_full() { within 5m bash tests/disk_full.sh; }
 stage_tools() { within 30m bash tests/install.sh tools; }
 stage_conformance() { within 10m bash tests/conformance.sh; }
 stage_s3() { within 20m bash tests/s3.sh; }
+stage_replicas() { within 10m bash tests/replicas.sh; }
 stage_clients() { within 25m bash tests/clients/all.sh; }
 stage_fuzz_build() { within 20m bash tests/fuzz.sh build; }
 stage_fuzz() { within 20m bash tests/fuzz.sh; }

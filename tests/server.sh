@@ -5,6 +5,7 @@
 #   server_start <directory> [NAME=value ...]   the values are the server's environment
 #   server_stop                                 SIGTERM; fails unless it exits with 0 in time
 #
+# SERVER_PORT names the port to listen on, where a server that was killed comes back.
 # OCTOSERVE_BINARY names another binary than target/release/octoserve;
 # OCTOSERVE_TEST_REGISTRY=host:port names a registry that runs already, and then
 # nothing is started or stopped.
@@ -43,7 +44,7 @@ server_start() {
         return 1
     fi
     mkdir -p "$directory"
-    port=$(server_free_port)
+    port=${SERVER_PORT:-$(server_free_port)}
     REGISTRY=127.0.0.1:$port
     SERVER_LOG=$directory/server.log
     # From a directory without a config.json, so that only this environment counts.

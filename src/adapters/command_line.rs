@@ -55,6 +55,10 @@ pub enum Command {
     /// What is wrong with it is said line by line. The output is a complete
     /// configuration file.
     CheckConfig,
+    /// Try out the configured storage, and say of each point how it is.
+    ///
+    /// Exits with 0 if the server would start with it, and with 1 if not.
+    Doctor,
     /// Ask a running server whether it is ready, for container probes.
     ///
     /// Exits with 0 if it is and 1 if it is not. Over HTTPS the certificate is

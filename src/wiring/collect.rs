@@ -7,7 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use octoserve::adapters::clock::SystemClock;
 use octoserve::adapters::command_line::{CollectArguments, CollectProgress, collected};
 use octoserve::adapters::identifiers::RandomIdentifiers;
 use octoserve::adapters::pace::Pace;
@@ -18,13 +17,14 @@ use octoserve::ports::{Clock, Identifiers};
 use tokio::runtime::{self, Runtime};
 use tracing::{debug, error, info};
 
-use super::{Stores, open_stores};
+use super::stores::{self, Stores};
 
 /// A thread of its own: what it reads it reads where it is, and nobody who is
 /// served waits for that.
 pub(super) fn start(
     settings: &Settings,
     served: &Stores,
+    clock: Arc<dyn Clock>,
     metrics: Option<Arc<Metrics>>,
 ) -> Result<(), Box<dyn Error>> {
     let Some(interval) = settings.collect.interval else {
@@ -32,12 +32,14 @@ pub(super) fn start(
     };
     // What a collector reads once is not to push out of the caches what clients
     // ask for. Memory there is only one of.
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let stores = match settings.storage.store {
-        StoreSettings::Memory => served.clone(),
-        _ => open_stores(&settings.storage, &clock)?,
+    let (stores, clock) = match settings.storage.store {
+        StoreSettings::Memory => (served.clone(), clock),
+        _ => {
+            let opened = stores::open_again(&settings.storage)?;
+            (opened.stores, opened.clock)
+        }
     };
-    let registry = registry(stores, settings);
+    let registry = registry(stores, clock, settings);
     let rules = rules(settings);
     let pace = Paced(settings.collect.operations_per_second.map(Pace::new));
     let runtime = runtime()?;
@@ -78,8 +80,8 @@ pub(crate) fn collect(
         }
         rules.grace = grace;
     }
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let registry = registry(open_stores(&settings.storage, &clock)?, settings);
+    let opened = stores::open_again(&settings.storage)?;
+    let registry = registry(opened.stores, opened.clock, settings);
     let progress = CollectProgress::default();
     let ended = runtime()?.block_on(registry.collect(&rules, &progress));
     progress.clear();
@@ -110,14 +112,14 @@ fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
 }
 
-fn registry((blobs, records): Stores, settings: &Settings) -> Registry {
+fn registry((blobs, records): Stores, clock: Arc<dyn Clock>, settings: &Settings) -> Registry {
     let rules = RegistryRules {
         grace: settings.collect.grace,
         cache_size: 0,
         ..RegistryRules::default()
     };
     let identifiers: Arc<dyn Identifiers> = Arc::new(RandomIdentifiers);
-    Registry::new(blobs, records, Arc::new(SystemClock), identifiers, rules)
+    Registry::new(blobs, records, clock, identifiers, rules)
 }
 
 fn rules(settings: &Settings) -> CollectRules {

@@ -14,7 +14,7 @@ use octoserve::adapters::telemetry::{
 use octoserve::app::Registry;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::Stores;
+use super::stores::Stores;
 
 /// A collector that does not answer does not hold up the end for longer.
 const LONGEST_FLUSH: Duration = Duration::from_secs(5);
@@ -39,6 +39,7 @@ pub(super) fn observe(stores: Stores, settings: &StoreSettings, observer: &Obser
     let observer = StoreObserver {
         adapter: match settings {
             StoreSettings::Filesystem { .. } => "filesystem",
+            StoreSettings::S3(_) => "s3",
             StoreSettings::Memory => "memory",
         },
         metrics: observer.metrics.clone(),

@@ -139,7 +139,7 @@ impl Adapter {
         };
         let bucket = BucketOptions {
             endpoint: Some(variable("ENDPOINT")),
-            region: "us-east-1".to_owned(),
+            region: Some("us-east-1".to_owned()),
             bucket: variable("BUCKET"),
             root: format!("contract/{}", uuid::Uuid::new_v4()),
             virtual_host_style: false,
@@ -148,9 +148,12 @@ impl Adapter {
                 secret_access_key: variable("SECRET_KEY"),
                 session_token: None,
             }),
+            encryption: None,
+            checksums: false,
         };
         let options = OpendalOptions {
             announce_after: 256 * 1024,
+            single_writer: std::env::var_os("OCTOSERVE_TEST_S3_SINGLE_WRITER").is_some(),
             ..OpendalOptions::default()
         };
         let clock = Arc::new(ShiftedClock::default());

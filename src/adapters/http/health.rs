@@ -17,12 +17,18 @@ use super::server::Malformed;
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     draining: Arc<AtomicBool>,
+    storage_is_gone: Arc<AtomicBool>,
 }
 
 impl Health {
     /// From now on the server is not ready any more: it is about to stop.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on the server is ready only if the storage answers.
+    pub fn storage_answers(&self, answers: bool) {
+        self.storage_is_gone.store(!answers, Ordering::Relaxed);
     }
 }
 
@@ -39,15 +45,18 @@ pub(super) async fn ready(State(api): State<Arc<Api>>, request: Request) -> Resp
     if is_malformed(&request) {
         return super::answer(State(api), request).await;
     }
-    match api.health.draining.load(Ordering::Relaxed) {
-        false => answer(&api, &request, StatusCode::OK, "ok\n"),
-        true => answer(
-            &api,
-            &request,
+    let health = &api.health;
+    let (status, word) = if health.draining.load(Ordering::Relaxed) {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else if health.storage_is_gone.load(Ordering::Relaxed) {
+        (
             StatusCode::SERVICE_UNAVAILABLE,
-            "draining\n",
-        ),
-    }
+            "the storage does not answer\n",
+        )
+    } else {
+        (StatusCode::OK, "ok\n")
+    };
+    answer(&api, &request, status, word)
 }
 
 /// Whether it is to be refused, whatever it asks.

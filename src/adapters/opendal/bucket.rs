@@ -10,7 +10,9 @@
 //! **A miss** is only what the bucket calls a missing key. Any other 404, such
 //! as that of a bucket that has disappeared or of a proxy, is an error.
 
-use std::fmt::Display;
+use std::error::Error;
+use std::fmt::{self, Display};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -20,10 +22,12 @@ use futures_util::{StreamExt, TryStreamExt};
 use opendal::layers::RetryLayer;
 use opendal::options::{ReadOptions, ReaderOptions, WriteOptions};
 use opendal::{Buffer, ErrorKind, HttpTransporter, OperationContext, Operator, Writer};
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::OpendalOptions;
 use super::bucket_clock::BucketClock;
-use super::transport::{NOT_SENT, Timeouts, Transport};
+use super::transport::{NOT_SENT, Transport};
 use crate::ports::blob_store::ContentStream;
 use crate::ports::{StoreError, StoreErrorKind};
 
@@ -44,7 +48,9 @@ pub(super) struct Bucket {
     retrying: Operator,
     /// Does everything once.
     once: Operator,
+    transport: HttpTransporter,
     retries: u32,
+    single_writer: bool,
     requests: Arc<AtomicU64>,
     clock: Arc<BucketClock>,
 }
@@ -90,13 +96,15 @@ impl Bucket {
     /// A bucket behind an OpenDAL operator.
     pub(super) fn new(
         operator: Operator,
-        timeouts: Timeouts,
-        retries: u32,
+        options: &OpendalOptions,
     ) -> Result<Self, std::io::Error> {
+        let retries = options.retries;
         let requests = Arc::new(AtomicU64::new(0));
         let clock = Arc::new(BucketClock::default());
-        let transport = Transport::new(timeouts, Arc::clone(&clock), Arc::clone(&requests))?;
-        let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport));
+        let transport =
+            Transport::new(options.timeouts, Arc::clone(&clock), Arc::clone(&requests))?;
+        let transport = HttpTransporter::new(transport);
+        let context = OperationContext::new().with_http_transport(transport.clone());
         let once = operator.with_context(context);
         let retry = RetryLayer::new()
             .with_max_times(retries as usize)
@@ -106,7 +114,9 @@ impl Bucket {
         Ok(Self {
             retrying: once.clone().layer(retry),
             once,
+            transport,
             retries,
+            single_writer: options.single_writer,
             requests,
             clock,
         })
@@ -178,6 +188,9 @@ impl Bucket {
         content: &Bytes,
         condition: &Condition,
     ) -> Result<Put, StoreError> {
+        if self.single_writer {
+            return self.put_if_here(key, content, condition).await;
+        }
         let mut options = WriteOptions::default();
         match condition {
             Condition::Absent => options.if_not_exists = true,
@@ -218,6 +231,48 @@ impl Bucket {
             pause(attempt).await;
             attempt += 1;
         }
+    }
+
+    /// The same, where this process is the only one and the bucket does not
+    /// compare: the key is locked here from the look to the write.
+    async fn put_if_here(
+        &self,
+        key: &str,
+        content: &Bytes,
+        condition: &Condition,
+    ) -> Result<Put, StoreError> {
+        let _locked = lock_of(key).lock().await;
+        let there = self.get(key).await?;
+        let holds = match (condition, &there) {
+            (Condition::Absent, there) => there.is_none(),
+            (Condition::Matches(etag), Some(there)) => there.etag == *etag,
+            (Condition::Matches(_), None) => false,
+        };
+        if !holds {
+            return Ok(Put::Refused);
+        }
+        let written = self.retrying.write(key, content.clone()).await;
+        let metadata = written.map_err(failed("write", key))?;
+        let etag = metadata.etag().ok_or_else(|| no_etag(key))?;
+        Ok(Put::Written(etag.to_owned()))
+    }
+
+    /// Fetches bytes through a link; returns the status and how many came.
+    pub(super) async fn fetch_part(
+        &self,
+        url: &str,
+        start: u64,
+        end: u64,
+    ) -> Result<(u16, usize), StoreError> {
+        let request = http::Request::get(url)
+            .header(http::header::RANGE, format!("bytes={start}-{}", end - 1))
+            .body(Buffer::new());
+        let request = request.map_err(|error| {
+            StoreError::new(StoreErrorKind::Permanent, "ask for", "a link").caused_by(error)
+        })?;
+        let response = self.transport.send(request).await;
+        let response = response.map_err(failed("follow", "a link"))?;
+        Ok((response.status().as_u16(), response.body().len()))
     }
 
     /// What became of a write that was perhaps made before it was refused.
@@ -320,6 +375,17 @@ impl Bucket {
     }
 }
 
+/// The locks of a process that is the only writer, whatever buckets it has open.
+static LOCKS: [Mutex<()>; 64] = [const { Mutex::const_new(()) }; 64];
+
+fn lock_of(key: &str) -> &'static Mutex<()> {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    let [first, rest @ ..] = &LOCKS;
+    let shard = usize::try_from(hasher.finish() % LOCKS.len() as u64).unwrap_or(0);
+    rest.get(shard).unwrap_or(first)
+}
+
 /// Waits before another attempt, a random part of what it may be.
 pub(super) async fn pause(attempt: u32) {
     let longest = FIRST_PAUSE
@@ -344,9 +410,26 @@ pub(super) fn failed(
             false if is_missing_key(&error) => StoreErrorKind::Damaged,
             false => StoreErrorKind::Temporary,
         };
-        StoreError::new(kind, operation, key).caused_by(error)
+        StoreError::new(kind, operation, key).caused_by(Said(error))
     }
 }
+
+/// What the bucket said, without the headers that came with it.
+#[derive(Debug)]
+struct Said(opendal::Error);
+
+impl Display for Said {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(error) = self;
+        write!(formatter, "{}", error.message())?;
+        match error.source() {
+            Some(source) => write!(formatter, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Said {}
 
 /// What a stream of OpenDAL's says, which wraps its errors.
 fn read_failed(key: &str, error: std::io::Error) -> StoreError {

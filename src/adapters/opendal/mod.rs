@@ -38,6 +38,7 @@ mod framed;
 mod layout;
 mod leftovers;
 mod pointer;
+mod probe;
 mod receive;
 mod records;
 mod session;
@@ -63,6 +64,7 @@ use crate::domain::upload::UploadId;
 use crate::ports::{Clock, StoreError, StoreErrorKind};
 
 pub use self::bucket_clock::BucketClock;
+pub use self::probe::Verdict;
 pub use self::transport::Timeouts;
 
 /// How long a request waits for others to be done with an object.
@@ -74,10 +76,10 @@ const MOST_REMEMBERED: usize = 4096;
 /// A bucket, and how to get at it.
 #[derive(Clone, Debug)]
 pub struct BucketOptions {
-    /// The builder that OpenDAL makes its S3 service of.
+    /// The URL of the server; none is that of AWS for the region.
     pub endpoint: Option<String>,
-    /// Where the bucket is.
-    pub region: String,
+    /// Where the bucket is; none is what `AWS_REGION` says, or `us-east-1`.
+    pub region: Option<String>,
     /// Its name.
     pub bucket: String,
     /// What all keys begin with.
@@ -86,6 +88,19 @@ pub struct BucketOptions {
     pub virtual_host_style: bool,
     /// Who asks, unless the surroundings say it.
     pub credentials: Option<Credentials>,
+    /// How the server encrypts what it stores, if not as it does by itself.
+    pub encryption: Option<Encryption>,
+    /// Whether each request carries a CRC-32C of its body.
+    pub checksums: bool,
+}
+
+/// How a server encrypts what it stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// With a key of its own.
+    Aes256,
+    /// With a key of its key management service: this one, or its default.
+    Kms(Option<String>),
 }
 
 /// An access key.
@@ -126,6 +141,8 @@ pub struct OpendalOptions {
     pub announce_after: u64,
     /// How long a pointer is remembered.
     pub pointer_max_age: Duration,
+    /// This process is the only one: objects are compared here, not there.
+    pub single_writer: bool,
 }
 
 impl Default for OpendalOptions {
@@ -141,6 +158,7 @@ impl Default for OpendalOptions {
             redirect: None,
             announce_after: 5 << 20,
             pointer_max_age: Duration::from_secs(1),
+            single_writer: false,
         }
     }
 }
@@ -163,9 +181,15 @@ impl OpendalStore {
     /// # Errors
     /// When the options make no sense.
     pub fn s3(bucket: &BucketOptions, options: OpendalOptions) -> Result<Self, StoreError> {
+        let region = bucket
+            .region
+            .clone()
+            .or_else(|| std::env::var("AWS_REGION").ok())
+            .or_else(|| std::env::var("AWS_DEFAULT_REGION").ok())
+            .unwrap_or_else(|| "us-east-1".to_owned());
         let mut builder = S3::default()
             .bucket(&bucket.bucket)
-            .region(&bucket.region)
+            .region(&region)
             .root(&bucket.root);
         if let Some(endpoint) = &bucket.endpoint {
             builder = builder.endpoint(endpoint);
@@ -183,13 +207,26 @@ impl OpendalStore {
                 builder = builder.session_token(token);
             }
         }
+        match &bucket.encryption {
+            None => {}
+            Some(Encryption::Aes256) => builder = builder.server_side_encryption_with_s3_key(),
+            Some(Encryption::Kms(None)) => {
+                builder = builder.server_side_encryption_with_aws_managed_kms_key();
+            }
+            Some(Encryption::Kms(Some(key))) => {
+                builder = builder.server_side_encryption_with_customer_managed_kms_key(key);
+            }
+        }
+        if bucket.checksums {
+            builder = builder.checksum_algorithm("crc32c");
+        }
         let operator =
             Operator::new(builder).map_err(|error| unusable(&bucket.bucket).caused_by(error))?;
         Self::new(operator, options).map_err(|error| unusable(&bucket.bucket).caused_by(error))
     }
 
     fn new(operator: Operator, options: OpendalOptions) -> Result<Self, io::Error> {
-        let bucket = Bucket::new(operator, options.timeouts, options.retries)?;
+        let bucket = Bucket::new(operator, &options)?;
         Ok(Self(Arc::new(Shared {
             clock: bucket.clock(),
             bucket,

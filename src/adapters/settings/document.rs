@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::s3::{
+    Checksum, Concurrency, EncryptionChoice, PartSize, Prefix, Redirect, Retries, Secret, Text,
+};
 use super::telemetry::{
     Compression, Exporter, Headers, Protocol, QueueSize, Ratio, ResourceAttributes, Sampler,
     ServiceName, Url,
@@ -78,6 +81,7 @@ pub(super) struct Storage {
     pub(super) path: Path,
     pub(super) fsync: Flag,
     pub(super) cache: Cache,
+    pub(super) s3: S3,
 }
 
 impl Default for Storage {
@@ -87,6 +91,57 @@ impl Default for Storage {
             path: Path("./data".into()),
             fsync: Flag(true),
             cache: Cache::default(),
+            s3: S3::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct S3 {
+    pub(super) bucket: Option<Text>,
+    pub(super) endpoint: Option<Url>,
+    pub(super) region: Option<Text>,
+    pub(super) root: Prefix,
+    pub(super) virtual_host_style: Flag,
+    pub(super) access_key_id: Option<Text>,
+    pub(super) secret_access_key: Option<Secret>,
+    pub(super) session_token: Option<Secret>,
+    pub(super) encryption: EncryptionChoice,
+    pub(super) kms_key_id: Option<Text>,
+    pub(super) checksum: Checksum,
+    pub(super) part_size: PartSize,
+    pub(super) concurrency: Concurrency,
+    pub(super) connect_timeout: Timeout,
+    pub(super) request_timeout: Timeout,
+    pub(super) retries: Retries,
+    pub(super) redirect: Redirect,
+    pub(super) redirect_expiry: Timeout,
+    pub(super) single_writer: Flag,
+}
+
+impl Default for S3 {
+    fn default() -> Self {
+        Self {
+            bucket: None,
+            endpoint: None,
+            region: None,
+            root: Prefix(String::new()),
+            virtual_host_style: Flag(false),
+            access_key_id: None,
+            secret_access_key: None,
+            session_token: None,
+            encryption: EncryptionChoice::None,
+            kms_key_id: None,
+            checksum: Checksum::None,
+            part_size: PartSize(Bytes(5 << 20)),
+            concurrency: Concurrency(1),
+            connect_timeout: Timeout::seconds(5),
+            request_timeout: Timeout::seconds(15),
+            retries: Retries(3),
+            redirect: Redirect::Off,
+            redirect_expiry: Timeout::seconds(15 * 60),
+            single_writer: Flag(false),
         }
     }
 }

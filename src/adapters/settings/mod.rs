@@ -9,6 +9,7 @@ mod document;
 mod keys;
 mod layers;
 mod load;
+mod s3;
 mod standard;
 mod telemetry;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use self::document::Document;
 pub use self::load::{Loaded, SettingsErrors, load};
 use self::values::{AllowMissing as AllowMissingChoice, StorageType};
 
+pub use self::s3::{EncryptionChoice, S3Settings};
 pub use self::telemetry::{
     Compression, MetricsSettings, Protocol, Sampler, TelemetrySettings, TraceSettings,
 };
@@ -111,6 +113,8 @@ pub enum StoreSettings {
         /// Whether an acknowledged write survives the loss of power.
         fsync: bool,
     },
+    /// A bucket.
+    S3(Box<S3Settings>),
     /// Memory, for as long as the process runs.
     Memory,
 }
@@ -188,6 +192,9 @@ impl TryFrom<&Document> for Settings {
                         path: document.storage.path.0.clone(),
                         fsync: document.storage.fsync.0,
                     },
+                    StorageType::S3 => {
+                        StoreSettings::S3(Box::new((&document.storage.s3).try_into()?))
+                    }
                     StorageType::Memory => StoreSettings::Memory,
                 },
                 cache_size: document.storage.cache.size.0,

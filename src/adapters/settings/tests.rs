@@ -103,7 +103,7 @@ fn every_problem_of_every_layer_is_reported_at_once() {
     let found = problems(
         r#"{
             "server": {"prot": 5000, "port": 65536, "read_timeout": 30, "tls": true},
-            "storage": {"type": "s3", "fsync": "maybe"},
+            "storage": {"type": "tape", "fsync": "maybe"},
             "xyzzy": 1
         }"#,
         &[
@@ -126,8 +126,8 @@ fn every_problem_of_every_layer_is_reported_at_once() {
              expected a duration above zero such as \"30s\", \"1m30s\" or \"500ms\"",
             "storage.fsync in config.json: invalid value: string \"maybe\", \
              expected true or false",
-            "storage.type in config.json: invalid value: string \"s3\", \
-             expected \"filesystem\" or \"memory\"",
+            "storage.type in config.json: invalid value: string \"tape\", \
+             expected \"filesystem\", \"s3\" or \"memory\"",
             "OCTOSERVE_STORAGE_PTH: there is no such setting; did you mean OCTOSERVE_STORAGE_PATH?",
             "OCTOSERVE_LOG_LEVEL: invalid value: string \"inof\", \
              expected off, error, warn, info, debug or trace, \

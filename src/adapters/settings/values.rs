@@ -343,9 +343,11 @@ pub(super) use choices;
 
 choices! {
     /// Where content is kept.
-    pub(super) StorageType: "\"filesystem\" or \"memory\"" {
+    pub(super) StorageType: "\"filesystem\", \"s3\" or \"memory\"" {
         /// In a directory.
         Filesystem = "filesystem",
+        /// In a bucket.
+        S3 = "s3",
         /// In memory, for as long as the process runs.
         Memory = "memory",
     }
