@@ -90,8 +90,9 @@ pub struct CollectArguments {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub grace: Option<Duration>,
 
-    /// Take a shorter grace period. A push that is under way may fail then, and
-    /// has to be repeated; nothing that was pushed is lost.
+    /// Take a shorter grace period: a push that is under way may fail then, and
+    /// has to be repeated. And remove blobs even if no repository has a record,
+    /// as after everything was deleted, or when the records are not mounted.
     #[arg(long)]
     pub force: bool,
 

@@ -67,6 +67,7 @@ pub(crate) fn collect(
     }
     let mut rules = rules(settings);
     rules.dry_run = arguments.dry_run;
+    rules.even_without_records = arguments.force;
     rules.untagged_after = arguments.untagged_after.or(rules.untagged_after);
     if let Some(grace) = arguments.grace {
         if grace < rules.grace && !arguments.force && !arguments.dry_run {
@@ -127,6 +128,9 @@ fn rules(settings: &Settings) -> CollectRules {
         grace: settings.collect.grace,
         untagged_after: settings.collect.untagged_after,
         uploads_after: settings.uploads.expire_after,
+        // Memory loses its records and its blobs together, and nobody can force
+        // a server to collect.
+        even_without_records: settings.storage.store == StoreSettings::Memory,
         ..CollectRules::default()
     }
 }

@@ -1,13 +1,17 @@
 //! Blobs, and the claims on them.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use octoserve::app::{AllowMissing, CollectRules, RegistryRules};
+use octoserve::domain::digest::{Algorithm, Digest};
 use octoserve::domain::page::PageRequest;
 use octoserve::domain::record_key::RecordKey;
 use octoserve::ports::record_store::{Expected, RecordWrite};
 
 use crate::setup::{
-    GRACE, HOUR, Setup, name, on_every_store, push_blob, push_image, push_index_of_blobs, rules,
-    whole,
+    GRACE, HOUR, Setup, name, on_every_store, push_blob, push_image, push_index,
+    push_index_of_blobs, rules, whole,
 };
 
 async fn a_blob_that_nothing_refers_to_goes_after_its_grace(setup: Setup) {
@@ -164,6 +168,100 @@ async fn a_record_that_does_not_parse_stops_the_run(setup: Setup) {
     }
 }
 
+async fn blobs_stay_where_no_repository_has_a_record(setup: Setup) {
+    let digest = Digest::of(Algorithm::Sha256, b"content");
+    let stored = setup.blobs.put(&digest, "content".into()).await;
+    stored.expect("stores");
+    setup.age(GRACE);
+    for dry_run in [true, false] {
+        let rules = CollectRules { dry_run, ..rules() };
+        let stopped = setup.registry().collect(&rules, &()).await;
+        let error = std::error::Error::source(&stopped.expect_err("it stops"))
+            .expect("a cause")
+            .to_string();
+        for part in ["record", "mounted", "force"] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(setup.is_stored(&digest).await);
+    }
+    let forced = CollectRules {
+        even_without_records: true,
+        ..rules()
+    };
+    assert_eq!(setup.collect(&forced).await.removed_blobs, 1);
+    assert_eq!(setup.collect(&rules()).await.blobs, 0, "empty is all right");
+}
+
+#[tokio::test]
+async fn blobs_stay_when_all_records_are_away_and_after_they_are_back() {
+    let setup = Setup::filesystem();
+    let registry = setup.registry();
+    let image = push_image(&registry, "a", Some("v1"), &["config"], None).await;
+    setup.age(2 * GRACE);
+    let root = setup.directory.as_ref().expect("a directory").path();
+    let (records, elsewhere) = (root.join("manifests"), root.join("elsewhere"));
+    fs::rename(&records, &elsewhere).expect("moves");
+    let missing = setup.registry().collect(&rules(), &()).await;
+    missing.expect_err("there are none");
+    fs::create_dir(&records).expect("makes a directory");
+    let empty = setup.registry().collect(&rules(), &()).await;
+    empty.expect_err("there are none");
+    fs::remove_dir(&records).expect("removes it");
+    fs::rename(&elsewhere, &records).expect("moves back");
+    let collected = setup.collect(&rules()).await;
+    assert_eq!((collected.removed_blobs, collected.manifests), (0, 1));
+    for digest in image.blobs.iter().chain([&image.digest]) {
+        assert!(setup.is_stored(digest).await);
+    }
+}
+
+#[tokio::test]
+async fn the_last_blob_of_a_directory_whose_manifests_were_deleted_goes() {
+    let setup = Setup::filesystem();
+    let registry = setup.registry();
+    // Nobody claims it but its revision.
+    let index = push_index(&registry, "a/b", Some("v1"), &[]).await;
+    let deleted = registry.delete_manifest(&name("a/b"), &index.digest).await;
+    deleted.expect("deletes");
+    setup.age(GRACE);
+    assert_eq!(setup.collect(&rules()).await.removed_blobs, 1);
+    assert_eq!(setup.blobs.list(None, 10).await.expect("lists"), []);
+}
+
+#[tokio::test]
+async fn what_a_linked_repository_refers_to_stays() {
+    for linked in ["a", "a/b", "a/b/_revisions"] {
+        let setup = Setup::filesystem();
+        let registry = setup.registry();
+        let image = push_image(&registry, "a/b", Some("v1"), &["config"], None).await;
+        let lonely = push_blob(&registry, "c", "nobody needs this").await;
+        setup.age(2 * GRACE);
+        let root = setup.directory.as_ref().expect("a directory").path();
+        let (place, elsewhere) = (root.join("manifests").join(linked), root.join("elsewhere"));
+        fs::rename(&place, &elsewhere).expect("moves");
+        symlink(&elsewhere, &place).expect("links");
+        assert_eq!(setup.collect(&rules()).await.removed_blobs, 1, "{linked}");
+        assert!(!setup.is_stored(&lonely).await);
+        for digest in image.blobs.iter().chain([&image.digest]) {
+            assert!(setup.is_stored(digest).await, "{linked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_link_to_nothing_stops_the_run() {
+    let setup = Setup::filesystem();
+    let lonely = push_blob(&setup.registry(), "c", "nobody needs this").await;
+    setup.age(GRACE);
+    let root = setup.directory.as_ref().expect("a directory").path();
+    symlink(root.join("nowhere"), root.join("manifests/a")).expect("links");
+    let stopped = setup.registry().collect(&rules(), &()).await;
+    let error = stopped.expect_err("it stops");
+    let cause = std::error::Error::source(&error).expect("a cause");
+    assert!(cause.to_string().contains("manifests/a"), "{cause}");
+    assert!(setup.is_stored(&lonely).await);
+}
+
 async fn any_number_of_blobs_is_collected_a_few_at_a_time(setup: Setup) {
     let registry = setup.registry();
     for number in 0..30 {
@@ -230,6 +328,7 @@ on_every_store!(
     who_asks_for_a_blob_keeps_it,
     a_dry_run_tells_the_same_and_removes_nothing,
     a_record_that_does_not_parse_stops_the_run,
+    blobs_stay_where_no_repository_has_a_record,
     any_number_of_blobs_is_collected_a_few_at_a_time,
     a_repository_without_manifests_leaves_the_catalog,
     a_push_without_its_blobs_is_refused_after_they_were_collected,

@@ -73,6 +73,7 @@ pub(crate) fn simulate(seed: u64, broken: Broken, is_told: bool) -> Outcome {
             grace: GRACE,
             untagged_after,
             uploads_after: GRACE,
+            even_without_records: true,
             ..CollectRules::default()
         },
         has_jumps,

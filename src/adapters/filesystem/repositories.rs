@@ -78,13 +78,22 @@ fn visit(
     Ok(())
 }
 
-/// The names of the directories in a directory; none if there is none.
+/// The names of the directories in a directory, and of links to such; none if
+/// there is none.
+///
+/// What is read and written through a link is there for whoever looks for what
+/// refers to a blob. So a link that leads nowhere now is a failure.
 fn directories(path: &Path) -> Result<Vec<String>, StoreError> {
     let entries = if_found(fs::read_dir(path)).map_err(failed("list", path))?;
     let mut names = Vec::new();
     for entry in entries.into_iter().flatten() {
         let entry = entry.map_err(failed("list", path))?;
-        let kind = if_found(entry.file_type()).map_err(failed("stat", path))?;
+        let mut kind = if_found(entry.file_type()).map_err(failed("stat", path))?;
+        if kind.is_some_and(|kind| kind.is_symlink()) {
+            let link = entry.path();
+            let target = fs::metadata(&link).map_err(failed("follow", &link))?;
+            kind = Some(target.file_type());
+        }
         if kind.is_some_and(|kind| kind.is_dir()) {
             names.extend(entry.file_name().into_string());
         }

@@ -7,6 +7,7 @@ use crate::app::error::RegistryError;
 use crate::domain::name::RepositoryName;
 use crate::domain::record::Revision;
 use crate::domain::record_key::{RecordKey, RecordSet};
+use crate::ports::{StoreError, StoreErrorKind};
 
 impl Run<'_> {
     /// Keeps what any manifest refers to, other than the doomed ones.
@@ -23,6 +24,9 @@ impl Run<'_> {
         loop {
             let records = &self.registry.records;
             let repositories = records.repositories(after.as_ref(), PAGE).await?;
+            if repositories.is_empty() && after.is_none() && candidates.count() > 0 {
+                self.expect_records()?;
+            }
             for repository in &repositories {
                 self.mark_repository(repository, candidates, doomed, &mut read)
                     .await?;
@@ -33,6 +37,17 @@ impl Run<'_> {
             }
             after = repositories.last().cloned();
         }
+    }
+
+    /// Ends a run that has found blobs, but nothing that might refer to any.
+    fn expect_records(&self) -> Result<(), RegistryError> {
+        if self.rules.even_without_records {
+            return Ok(());
+        }
+        let context = "a record of any repository, though there are blobs: either the records are \
+                       not mounted or not restored; or the registry was emptied, and `octoserve \
+                       collect --force` removes what is left";
+        Err(StoreError::new(StoreErrorKind::Damaged, "find", context).into())
     }
 
     /// Keeps what the manifests of one repository refer to.

@@ -52,7 +52,8 @@
 //!
 //! **Failing** is never "unreferenced": a listing or a record that cannot be read,
 //! or does not parse, ends the run, and what the run has not removed by then it
-//! does not remove. Being stopped anywhere leaves a valid store. A blob that was
+//! does not remove. Nor is an empty listing: blobs in a store in which no
+//! repository has any record end the run, too, unless it is forced. Being stopped anywhere leaves a valid store. A blob that was
 //! removed may leave claims behind; the run's own record says so to the next run,
 //! which then looks at all claims.
 //!

@@ -17,6 +17,10 @@ pub struct CollectRules {
     pub uploads_after: Duration,
     /// Only look what there is to collect.
     pub dry_run: bool,
+    /// Remove blobs also where no repository has a record. A store is like that
+    /// when it was emptied, but also when its records are not mounted or were
+    /// not restored.
+    pub even_without_records: bool,
     /// The most blobs to decide on at a time, which is what bounds the memory.
     /// With more, the manifests are read several times.
     pub most_candidates: usize,
@@ -29,6 +33,7 @@ impl Default for CollectRules {
             untagged_after: None,
             uploads_after: Duration::from_secs(24 * 60 * 60),
             dry_run: false,
+            even_without_records: false,
             most_candidates: 1_000_000,
         }
     }
