@@ -196,7 +196,9 @@ impl Look<'_> {
                 let stored = self.store.get(&key).await.expect("reads");
                 let stored = stored.expect("nobody else is there");
                 let revision: Revision = decode(&stored.value).expect("a revision");
-                referenced.extend(&revision.blobs);
+                // What an index lists may be a blob, whether or not it is a
+                // manifest that was deleted.
+                referenced.extend(revision.blobs.iter().chain(&revision.manifests));
                 if let RecordKey::Revision(_, digest) = key {
                     referenced.insert(digest);
                 }
