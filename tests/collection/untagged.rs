@@ -1,9 +1,15 @@
 //! Manifests that nothing needs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
 use octoserve::app::{CollectRules, Collected, Registry};
 use octoserve::domain::digest::Digest;
 use octoserve::domain::name::Reference;
+use octoserve::domain::record_key::RecordKey;
 
+use crate::meddling::{Change, MeddledRecords};
 use crate::setup::{
     GRACE, HOUR, Pushed, Setup, name, on_every_store, push_image, push_index, put, rules,
 };
@@ -197,7 +203,62 @@ async fn a_dry_run_tells_what_would_go_with_untagged_manifests(setup: Setup) {
     );
 }
 
+/// Collects, and has the content pushed to a tag again just before the collector
+/// removes this manifest.
+async fn collect_while_tagging(setup: &mut Setup, content: &str, at: Digest) {
+    let registry = Arc::new(setup.registry());
+    let records = Arc::clone(&setup.records);
+    let content = content.to_owned();
+    let pushes = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&pushes);
+    let meddler = move |change: Change| -> BoxFuture<'static, ()> {
+        let is_it =
+            matches!(change, Change::Remove(RecordKey::Revision(_, digest)) if digest == at);
+        if !is_it || count.fetch_add(1, Ordering::Relaxed) > 0 {
+            return Box::pin(async {});
+        }
+        let (registry, content) = (Arc::clone(&registry), content.clone());
+        Box::pin(async move {
+            put(&registry, "a", Some("again"), &content).await;
+        })
+    };
+    setup.records = Arc::new(MeddledRecords::new(Arc::clone(&records), meddler));
+    collect(setup).await;
+    setup.records = records;
+    assert_eq!(pushes.load(Ordering::Relaxed), 1, "it was about to go");
+}
+
+async fn all_that_an_index_needs_stays_when_it_is_tagged_meanwhile(mut setup: Setup) {
+    for number in 0..10 {
+        let registry = setup.registry();
+        let config = format!("config {number}");
+        let image = push_image(&registry, "a", None, &[&config], None).await;
+        let signature = push_image(&registry, "a", None, &["signature"], Some(&image)).await;
+        let inner = push_index(&registry, "a", None, &[&image]).await;
+        let outer = push_index(&registry, "a", None, &[&inner]).await;
+        let of_outer = push_image(&registry, "a", None, &["sbom"], Some(&outer)).await;
+        setup.age(GRACE);
+        // As if it came before anything was removed.
+        collect_while_tagging(&mut setup, &outer.content, outer.digest).await;
+        for manifest in [&outer, &inner, &image, &signature, &of_outer] {
+            assert!(is_there(&setup.registry(), &manifest.digest).await);
+        }
+        let tag = "again".parse().expect("a tag");
+        let deleted = registry.delete_tag(&name("a"), &tag).await;
+        deleted.expect("deletes");
+        // When it is gone itself, it needs what it lists to be there.
+        collect_while_tagging(&mut setup, &outer.content, inner.digest).await;
+        for manifest in [&outer, &inner, &image, &signature] {
+            assert!(is_there(&setup.registry(), &manifest.digest).await);
+        }
+        let deleted = registry.delete_tag(&name("a"), &tag).await;
+        deleted.expect("deletes");
+        collect(&setup).await;
+    }
+}
+
 on_every_store!(
+    all_that_an_index_needs_stays_when_it_is_tagged_meanwhile,
     untagged_manifests_stay_if_nobody_says_otherwise,
     an_untagged_manifest_goes_with_its_blobs,
     a_manifest_is_waited_for_from_when_it_was_last_needed,

@@ -46,9 +46,12 @@
 //! condemned or missing, and writes anew.
 //!
 //! **Untagged manifests** are condemned in one run, and removed in another one
-//! once the mark is old enough, if nothing needs them then. A push
+//! once the mark is old enough, if nothing needs them then: an index before what
+//! it lists, and a subject before its referrers. A push
 //! writes its own revision anew, and takes the mark from the manifests that it
-//! refers to, once it exists itself.
+//! refers to, once it exists itself. A run that finds a mark gone leaves alone
+//! all that can be reached from there, and what it has not come to by then is
+//! whole.
 //!
 //! **Failing** is never "unreferenced": a listing or a record that cannot be read,
 //! or does not parse, ends the run, and what the run has not removed by then it
@@ -64,6 +67,7 @@ mod candidates;
 mod claims;
 mod empty;
 mod mark;
+mod needs;
 mod report;
 mod untagged;
 mod uploads;

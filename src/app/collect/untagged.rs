@@ -10,22 +10,14 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use super::needs::{Manifests, Read, needers_first, reachable};
 use super::{CALLS, CollectStep, Doomed, PAGE, Run};
 use crate::app::error::RegistryError;
 use crate::domain::digest::Digest;
 use crate::domain::name::RepositoryName;
-use crate::domain::record::{Condemned, Nonce, Revision, TagRecord, decode, encode};
+use crate::domain::record::{Condemned, Nonce, TagRecord, decode, encode};
 use crate::domain::record_key::{RecordKey, RecordSet};
 use crate::ports::record_store::{Expected, RecordWrite, RemoveOutcome, StoredRecord, Version};
-
-/// A manifest as it was read.
-struct Read {
-    version: Version,
-    revision: Revision,
-}
-
-/// The manifests of a repository.
-type Manifests = HashMap<Digest, Read>;
 
 impl Run<'_> {
     /// Removes what can be removed, and condemns what is not needed. Returns
@@ -80,27 +72,59 @@ impl Run<'_> {
         let needed = reachable(&manifests, tagged.iter().copied());
         let unripe = manifests.keys().filter(|digest| !ripe.contains_key(digest));
         let kept = reachable(&manifests, tagged.iter().chain(unripe).copied());
-        for (digest, Read { version, revision }) in manifests {
-            let is_needed = needed.contains(&digest);
-            if let Some(version) = ripe.get(&digest).filter(|_| !kept.contains(&digest)) {
-                if self.rules.dry_run {
-                    self.collected.removed_manifests += 1;
-                    doomed.insert((repository.clone(), digest));
-                    continue;
-                }
-                let expected = Expected::Matches(version.clone());
-                let removed = registry.delete_revision(repository, &digest, &expected);
-                let removed = removed.await? == RemoveOutcome::Removed;
-                self.collected.removed_manifests += u64::from(removed);
-            } else if !is_needed {
+        ripe.retain(|digest, _| manifests.contains_key(digest) && !kept.contains(digest));
+        for (digest, manifest) in &manifests {
+            if ripe.contains_key(digest) {
+                continue;
+            }
+            let is_condemned = manifest.revision.condemned.is_some();
+            if !needed.contains(digest) {
                 self.collected.waiting_manifests += 1;
-                if revision.condemned.is_none() && !self.rules.dry_run {
-                    self.condemn(repository, &digest, version, revision).await?;
+                if !is_condemned && !self.rules.dry_run {
+                    self.condemn(repository, digest, manifest).await?;
                 }
-            } else if revision.condemned.is_some() && !self.rules.dry_run {
-                registry.pardon_revision(repository, &digest).await?;
+            } else if is_condemned && !self.rules.dry_run {
+                registry.pardon_revision(repository, digest).await?;
             }
             self.progress(CollectStep::Untagged, *read, None).await?;
+        }
+        if self.rules.dry_run {
+            self.collected.removed_manifests += ripe.len() as u64;
+            doomed.extend(ripe.into_keys().map(|digest| (repository.clone(), digest)));
+            return Ok(());
+        }
+        self.remove_ripe(repository, &manifests, &ripe, *read).await
+    }
+
+    /// Removes manifests that are in the state noted, each before what it needs.
+    ///
+    /// A push takes the mark only from what its manifest refers to itself. What
+    /// that needs in turn is still there, since it would have gone later; and
+    /// once a manifest is found to be in another state, all that it leads to
+    /// stays.
+    async fn remove_ripe(
+        &mut self,
+        repository: &RepositoryName,
+        manifests: &Manifests,
+        ripe: &HashMap<Digest, Version>,
+        read: u64,
+    ) -> Result<(), RegistryError> {
+        let mut spared: HashSet<Digest> = HashSet::new();
+        for digest in needers_first(manifests, |digest| ripe.contains_key(digest)) {
+            let Some(version) = ripe.get(&digest).filter(|_| !spared.contains(&digest)) else {
+                continue;
+            };
+            let expected = Expected::Matches(version.clone());
+            let removed = self
+                .registry
+                .delete_revision(repository, &digest, &expected)
+                .await?;
+            match removed {
+                RemoveOutcome::Removed => self.collected.removed_manifests += 1,
+                RemoveOutcome::Absent => {}
+                RemoveOutcome::Conflict => spared.extend(reachable(manifests, [digest])),
+            }
+            self.progress(CollectStep::Untagged, read, None).await?;
         }
         Ok(())
     }
@@ -110,9 +134,9 @@ impl Run<'_> {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        version: Version,
-        mut revision: Revision,
+        manifest: &Read,
     ) -> Result<(), RegistryError> {
+        let mut revision = manifest.revision.clone();
         revision.condemned = Some(Condemned {
             since: self.registry.clock.now(),
             nonce: Nonce(self.registry.identifiers.fresh()),
@@ -120,7 +144,7 @@ impl Run<'_> {
         let write = RecordWrite {
             key: RecordKey::Revision(repository.clone(), *digest),
             value: encode(&revision)?,
-            expected: Expected::Matches(version),
+            expected: Expected::Matches(manifest.version.clone()),
         };
         self.registry.records.write(&[write]).await?;
         Ok(())
@@ -185,26 +209,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// What can be reached from `roots` along what needs what.
-fn reachable(manifests: &Manifests, roots: impl Iterator<Item = Digest>) -> HashSet<Digest> {
-    let mut referrers: HashMap<Digest, Vec<Digest>> = HashMap::new();
-    for (digest, Read { revision, .. }) in manifests {
-        if let Some(subject) = revision.subject {
-            referrers.entry(subject).or_default().push(*digest);
-        }
-    }
-    let mut reached = HashSet::new();
-    let mut next: Vec<Digest> = roots.collect();
-    while let Some(digest) = next.pop() {
-        if !reached.insert(digest) {
-            continue;
-        }
-        if let Some(Read { revision, .. }) = manifests.get(&digest) {
-            next.extend(revision.manifests.iter().chain(&revision.subject));
-        }
-        next.extend(referrers.get(&digest).into_iter().flatten());
-    }
-    reached
 }
