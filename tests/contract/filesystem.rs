@@ -2,15 +2,17 @@
 //! is left lying about.
 
 use std::fs::{self, File};
+use std::mem::MaybeUninit;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use octoserve::adapters::filesystem::FilesystemStore;
 use octoserve::domain::digest::Digest;
 use octoserve::domain::record_key::{RecordKey, RecordSet};
-use octoserve::ports::blob_store::{BlobSource, FinishOutcome};
+use octoserve::ports::blob_store::{BlobRemoval, BlobSource, FinishOutcome};
 use octoserve::ports::record_store::{Expected, RecordWrite};
 use octoserve::ports::{BlobStore, RecordStore};
+use rustix::fs::inotify::{self, ReadFlags, WatchFlags};
 
 use crate::adapters::{Adapter, run};
 use crate::bodies::{LARGE, fed, whole};
@@ -138,6 +140,58 @@ fn what_was_opened_stays_readable_when_the_blob_is_removed() {
         let mut read = Vec::new();
         std::io::Read::read_to_end(&mut &*file, &mut read).expect("reads");
         assert!(content == read);
+    });
+}
+
+/// Removing the bytes of a large file takes a while, in which nobody is to wait
+/// for the lock that they share with other blobs.
+#[test]
+fn a_blob_that_is_removed_leaves_its_place_before_its_bytes_go() {
+    run(async {
+        let adapter = Adapter::filesystem();
+        let store = adapter.blobs();
+        let (content, digest) = blob(1, 10);
+        store.put(&digest, content).await.expect("stores");
+        let version = store.stat(&digest).await.expect("looks");
+        let version = version.expect("it is there").version;
+        let path = file_of(&adapter.root(), &digest);
+        let staging = adapter.root().join("staging");
+        let watch = inotify::init(inotify::CreateFlags::NONBLOCK).expect("watches");
+        let events = WatchFlags::MOVED_FROM | WatchFlags::MOVED_TO | WatchFlags::DELETE;
+        for directory in [path.parent().expect("a directory"), &staging] {
+            inotify::add_watch(&watch, directory, events).expect("watches");
+        }
+        let removed = store.remove_if_unchanged(&digest, &version).await;
+        assert_eq!(removed.expect("removes"), BlobRemoval::Removed);
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut reader = inotify::Reader::new(watch, &mut buffer);
+        let mut seen = Vec::new();
+        while let Ok(event) = reader.next() {
+            seen.push(event.events());
+        }
+        let expected = [
+            ReadFlags::MOVED_FROM,
+            ReadFlags::MOVED_TO,
+            ReadFlags::DELETE,
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(files(&staging), [""; 0].map(PathBuf::from));
+    });
+}
+
+#[test]
+fn a_blob_that_cannot_leave_its_place_first_is_removed_there() {
+    run(async {
+        let adapter = Adapter::filesystem();
+        let store = adapter.blobs();
+        let (content, digest) = blob(1, 10);
+        store.put(&digest, content).await.expect("stores");
+        let version = store.stat(&digest).await.expect("looks");
+        let version = version.expect("it is there").version;
+        fs::remove_dir(adapter.root().join("staging")).expect("removes");
+        let removed = store.remove_if_unchanged(&digest, &version).await;
+        assert_eq!(removed.expect("removes"), BlobRemoval::Removed);
+        assert_eq!(store.stat(&digest).await.expect("looks"), None);
     });
 }
 

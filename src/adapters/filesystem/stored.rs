@@ -60,25 +60,39 @@ impl Shared {
         Ok(listed)
     }
 
+    /// Removing a large file takes a while, so under the lock, which other
+    /// blobs share, it only leaves its place. Should this be cut off then, it is
+    /// a leftover.
     pub(super) fn remove_blob(
         &self,
         digest: &Digest,
         version: &BlobVersion,
     ) -> Result<BlobRemoval, StoreError> {
         let path = self.layout.blob(digest);
-        // Whoever stores or renews this blob does it under this lock, too.
-        let _lock = self.locks.lock(&self.layout, &path)?;
-        let metadata = if_found(fs::metadata(&path)).map_err(failed("stat", &path))?;
-        let Some(metadata) = metadata else {
-            return Ok(BlobRemoval::Absent);
-        };
-        if blob_stat(&metadata, &path)?.version != *version {
-            return Ok(BlobRemoval::Changed);
+        let staged = self.layout.staging();
+        {
+            // Whoever stores or renews this blob does it under this lock, too.
+            let _lock = self.locks.lock(&self.layout, &path)?;
+            let metadata = if_found(fs::metadata(&path)).map_err(failed("stat", &path))?;
+            let Some(metadata) = metadata else {
+                return Ok(BlobRemoval::Absent);
+            };
+            if blob_stat(&metadata, &path)?.version != *version {
+                return Ok(BlobRemoval::Changed);
+            }
+            if fs::rename(&path, &staged).is_err() {
+                // A full disk may have no room for another name, and is what
+                // removing is to help.
+                let removed = if_found(fs::remove_file(&path)).map_err(failed("remove", &path))?;
+                return Ok(match removed {
+                    Some(()) => BlobRemoval::Removed,
+                    None => BlobRemoval::Absent,
+                });
+            }
         }
-        match if_found(fs::remove_file(&path)).map_err(failed("remove", &path))? {
-            Some(()) => Ok(BlobRemoval::Removed),
-            None => Ok(BlobRemoval::Absent),
-        }
+        // Somebody who removes leftovers may have come first.
+        if_found(fs::remove_file(&staged)).map_err(failed("remove", &staged))?;
+        Ok(BlobRemoval::Removed)
     }
 
     /// Files on their way to their place that never got there.
