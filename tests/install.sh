@@ -29,6 +29,8 @@ packages=(
     etcd-server
     # what the scripts call
     ca-certificates curl jq openssl procps shellcheck
+    # file systems of their own, to be filled
+    e2fsprogs mount
     # libFuzzer, which the fuzz targets are linked with, is C++
     g++
 )
