@@ -57,7 +57,8 @@
 //! # What is stored
 //!
 //! [`RecordKey`] draws the tree of records and [`filesystem`](adapters::filesystem)
-//! that of the directory; `docs/storage.md` shows them with their contents.
+//! that of the directory, [`opendal`](adapters::opendal) that of a bucket;
+//! `docs/storage.md` shows them with their contents.
 //!
 //! | record | says | written by |
 //! |---|---|---|
@@ -136,8 +137,8 @@
 //!   suggestions follow from there, and a test asks for its line in the README.
 //! - An endpoint: a variant of [`Route`], an arm in `src/adapters/http/mod.rs`, a use
 //!   case.
-//! - A store: a module in `src/adapters/`, an arm in `src/wiring.rs`, a line in
-//!   `tests/contract/adapters.rs`.
+//! - A store: a module in `src/adapters/`, its settings, an arm in
+//!   `src/wiring/stores.rs`, a line in `tests/contract/adapters.rs`.
 //! - Decisions that were hard to make are in `docs/decisions/`.
 //!
 //! [`BlobSource`]: ports::blob_store::BlobSource

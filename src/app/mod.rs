@@ -3,7 +3,7 @@
 //! [`Registry`] is the whole of it. Its methods take parsed values and return
 //! values of the domain; they know nothing of HTTP or of any store. The order
 //! in which they write is what keeps the store valid whenever they stop:
-//! bytes, then claim, then revision, then referrer, then tag.
+//! bytes, then claim, then revision, then referrer, then hint, then tag.
 
 mod blobs;
 mod body_check;
