@@ -1,5 +1,7 @@
 //! A hash in the making, which can be put aside and taken up again.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -69,10 +71,23 @@ impl Hasher {
     pub fn resume(suspended: &SuspendedHasher) -> Option<Self> {
         let state = hex::decode(&suspended.state).ok()?;
         Some(Self(match suspended.algorithm.parse().ok()? {
-            Algorithm::Sha256 => State::Sha256(deserialize(&state)?),
-            Algorithm::Sha512 => State::Sha512(deserialize(&state)?),
+            Algorithm::Sha256 if is_countable(&state, 32..40) => {
+                State::Sha256(deserialize(&state)?)
+            }
+            Algorithm::Sha512 if is_countable(&state, 64..80) => {
+                State::Sha512(deserialize(&state)?)
+            }
+            Algorithm::Sha256 | Algorithm::Sha512 => return None,
         }))
     }
+}
+
+/// Whether a state's count of blocks, `count` in its bytes, lowest first, is one
+/// that content can have: below 2⁴⁸. Of a larger one, which only damage makes,
+/// the length in bits would overflow at the end.
+fn is_countable(state: &[u8], count: Range<usize>) -> bool {
+    let highest = state.get(count).and_then(|count| count.get(6..));
+    highest.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
 }
 
 fn deserialize<H: SerializableState>(state: &[u8]) -> Option<H> {
@@ -110,5 +125,15 @@ mod tests {
         let mut suspended = Hasher::new(Algorithm::Sha256).suspend();
         suspended.state.truncate(20);
         assert!(Hasher::resume(&suspended).is_none());
+    }
+
+    #[test]
+    fn a_state_that_has_seen_more_than_there_can_be_is_not_resumed() {
+        for (algorithm, last_of_count) in [(Algorithm::Sha256, 39), (Algorithm::Sha512, 79)] {
+            let mut suspended = Hasher::new(algorithm).suspend();
+            let digit = last_of_count * 2;
+            suspended.state.replace_range(digit..=digit, "1");
+            assert!(Hasher::resume(&suspended).is_none(), "{algorithm:?}");
+        }
     }
 }
